@@ -1,0 +1,1 @@
+#define UTS_RELEASE "5.10.0-46-rt-amd64"
