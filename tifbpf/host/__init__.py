@@ -1,0 +1,1 @@
+"""Facts of the running kernel, each of which may be absent or refused."""

@@ -1,0 +1,1 @@
+"""The ways to observe exits: the catalogue, and the choice from what a kernel offers."""
