@@ -1,0 +1,59 @@
+"""The documentation of recordings and of the API says what is."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import tifbpf
+from tests.unit.recordings import write
+from tests.unit.test_analysis import MIXED
+from tifbpf import text
+from tifbpf.recording.schema import SCHEMA
+from tifbpf.reporters import numbers, render
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def type_name(kind: pa.DataType) -> str:
+    return f"dictionary<{kind.value_type}>" if pa.types.is_dictionary(kind) else str(kind)
+
+
+def test_the_schema_is_documented() -> None:
+    documented = re.findall(
+        r"^\| `(\w+)` \| (\S.*?) \| (yes|no) \|", (DOCS / "recording.md").read_text(), re.MULTILINE
+    )
+    assert documented == [
+        (field.name, type_name(field.type), "yes" if field.nullable else "no") for field in SCHEMA
+    ]
+
+
+def test_every_method_is_documented() -> None:
+    documented = set(re.findall(r"^\| `(\w+)\(", (DOCS / "api.md").read_text(), re.MULTILINE))
+    methods = {
+        name
+        for name, member in vars(tifbpf.Recordings).items()
+        if not name.startswith("_") and callable(member) and name != "having"
+    }
+    assert documented == methods
+
+
+def test_the_examples_of_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "exits.tif.parquet", MIXED, dimensions=("comm",))
+    monkeypatch.chdir(tmp_path)
+    results = doctest.testfile(
+        str(DOCS / "api.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert results.attempted > 5
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("module", [numbers, render, text])
+def test_the_examples_of_functions(module: object) -> None:
+    results = doctest.testmod(module)  # type: ignore[arg-type]
+    assert results.attempted > 0
+    assert results.failed == 0

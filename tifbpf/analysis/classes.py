@@ -1,0 +1,111 @@
+"""Classes of exits, decoded by the layout of the recording that they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import pandas as pd
+
+from tifbpf.layouts.model import Context, Layout, Word
+from tifbpf.recording.reader import Recording
+
+RESCHEDULE = frozenset({"NEED_RESCHED", "NEED_RESCHED_LAZY"})
+"""The bits whose work is schedule() and nothing else."""
+
+
+class BitName(NamedTuple):
+    """A bit as recordings of different layouts share it: by name, never by number."""
+
+    word: Word
+    bit: str
+
+
+class Need(StrEnum):
+    """What the work of a slow exit needs."""
+
+    PT_REGS = "pt_regs"
+    """A trigger's handler takes the full pt_regs."""
+    NO_PT_REGS = "no_pt_regs"
+    """No trigger's handler does."""
+    UNKNOWN = "unknown"
+    """None is known to, and of one at least it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one pair of words means to an exit from one context."""
+
+    bits: tuple[BitName, ...]
+    """The bits set in both words."""
+    triggers: tuple[BitName, ...]
+    """Those of them that are in a work mask of the context."""
+    need: Need | None
+    """None for a fast exit."""
+
+    @property
+    def reschedule_only(self) -> bool:
+        """Whether the exit was slow, and for a reschedule alone."""
+        return bool(self.triggers) and all(
+            trigger.word == Word.TIF and trigger.bit in RESCHEDULE for trigger in self.triggers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExitClass:
+    """Exits that were alike, in one recording."""
+
+    recording: int
+    context: Context
+    path: str
+    count: int
+    decoded: Decoded
+
+
+def decode(layout: Layout, context: Context, tif: int, syscall_work: int | None) -> Decoded:
+    """Name the bits of an exit's words, and say which of them made it slow."""
+    bits: list[BitName] = []
+    triggers: list[BitName] = []
+    needs: list[bool | None] = []
+    for word, value in ((Word.TIF, tif), (Word.SYSCALL_WORK, syscall_work or 0)):
+        bits += (BitName(word, name) for name in layout.names(word, value))
+        work = value & layout.work_mask(context, word)
+        triggers += (BitName(word, name) for name in layout.names(word, work))
+        for number in _numbers(work):
+            bit = layout.at(word, number)
+            needs.append(bit.needs_pt_regs if bit else None)
+    return Decoded(tuple(bits), tuple(triggers), _need(needs))
+
+
+def _numbers(value: int) -> Iterator[int]:
+    return (number for number in range(value.bit_length()) if value >> number & 1)
+
+
+def _need(needs: list[bool | None]) -> Need | None:
+    if not needs:
+        return None
+    if True in needs:
+        return Need.PT_REGS
+    return Need.UNKNOWN if None in needs else Need.NO_PT_REGS
+
+
+def classes(frame: pd.DataFrame, recordings: Sequence[Recording]) -> list[ExitClass]:
+    """Decode each row of `frame` (recording, context, word, syscall_work, path, count), in its order."""
+    known: dict[tuple[int, Context, int, int | None], Decoded] = {}
+    found = []
+    for place, context, tif, syscall_work, path, count in zip(
+        frame["recording"],
+        frame["context"],
+        frame["word"],
+        frame["syscall_work"],
+        frame["path"],
+        frame["count"],
+        strict=True,
+    ):
+        words = (int(place), Context(context), int(tif), None if syscall_work is pd.NA else int(syscall_work))
+        if words not in known:
+            known[words] = decode(recordings[place].metadata.layout, *words[1:])
+        found.append(ExitClass(words[0], words[1], path, int(count), known[words]))
+    return found

@@ -1,0 +1,118 @@
+"""How often exits were slow: sums over sums."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from tifbpf.analysis import rows
+from tifbpf.analysis.classes import classes
+from tifbpf.analysis.observed import Observed
+from tifbpf.layouts import syscalls
+from tifbpf.layouts.model import Context
+from tifbpf.recording.reader import Recording
+
+_OF_COUNTED = ("exits", "slow_counted", "exits_per_second")
+_SUMS = [*_OF_COUNTED, "slow", "slow_per_second"]
+_COLUMNS = ["exits", "slow", "slow_counted", "share", "exits_per_second", "slow_per_second"]
+
+
+def columns_of(by: Sequence[str]) -> list[str]:
+    """Return the columns that the dimensions are made of: a system call is a number in an ABI."""
+    return [column for name in by for column in ((name, "abi") if name == "syscall" else (name,))]
+
+
+def name_syscalls(frame: pd.DataFrame) -> pd.DataFrame:
+    """Replace number and ABI by the system call's name, null where there is none."""
+    if "syscall" not in frame:
+        return frame
+    pairs = pd.MultiIndex.from_frame(frame[["syscall", "abi"]])
+    names = {
+        (number, abi): syscalls.name(int(number), abi)
+        for number, abi in pairs.unique()
+        if not pd.isna(number) and not pd.isna(abi)
+    }
+    named = pd.Series([names.get(pair) for pair in pairs], index=frame.index, dtype="str")
+    return frame.assign(syscall=named).drop(columns="abi")
+
+
+def by_context(table: pa.Table, observed: Observed) -> pd.DataFrame:
+    """Return one row for each of the three contexts; see `Recordings.frequency`."""
+    found = by_dimensions(table, observed, ("context",))
+    frame = found.reindex(pd.Index([context.value for context in Context], name="context", dtype="str"))
+    covered = pd.Series([observed.covered(context) for context in Context], index=frame.index)
+    counted = pd.Series([observed.counted(context) for context in Context], index=frame.index)
+    # A context without a row saw no exit only where somebody looked.
+    for columns, known in ((("slow", "slow_per_second"), covered), (_OF_COUNTED, counted)):
+        for column in columns:
+            frame[column] = frame[column].fillna(0).where(known)
+    frame.insert(0, "covered", covered)
+    seconds = _seconds([observed.seconds(context) for context in Context], frame.index)
+    frame["seconds"] = seconds.where(covered)
+    return frame
+
+
+def by_dimensions(table: pa.Table, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each value of `by` that was seen; see `Recordings.frequency`."""
+    keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
+    frame = name_syscalls(rows.summed(table, keys))
+    contexts = [Context(context) for context in frame["context"]]
+    counted = _counted(frame, observed)
+    frame["exits"] = frame["count"].where(counted)
+    frame["slow"] = frame["count"].where(frame["path"] == "slow", 0)
+    frame["slow_counted"] = frame["slow"].where(counted)
+    frame["exits_per_second"] = frame["exits"] / _seconds(
+        [observed.seconds_counted(context) for context in contexts], frame.index
+    )
+    frame["slow_per_second"] = frame["slow"] / _seconds(
+        [observed.seconds(context) for context in contexts], frame.index
+    )
+    sums = frame.groupby(list(by), dropna=False)[_SUMS].sum(min_count=1)
+    sums["share"] = sums["slow_counted"] / sums["exits"].where(sums["exits"] > 0)
+    return sums[_COLUMNS]
+
+
+def _seconds(values: list[float], index: pd.Index) -> pd.Series:
+    seconds = pd.Series(values, index=index, dtype="Float64")
+    return seconds.where(seconds > 0)
+
+
+def commonest_triggers(
+    table: pa.Table, recordings: Sequence[Recording], dimension: str
+) -> dict[object, tuple[str, int]]:
+    """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
+    keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
+    frame = name_syscalls(rows.summed(table, keys))
+    frame = frame[frame["path"] == "slow"]
+    triggers: dict[object, Counter[str]] = {}
+    for value, found in zip(frame[dimension], classes(frame, recordings), strict=True):
+        counter = triggers.setdefault(None if pd.isna(value) else value, Counter())
+        for trigger in found.decoded.triggers:
+            counter[trigger.bit] += found.count
+    return {
+        value: min(counter.items(), key=lambda item: (-item[1], item[0]))
+        for value, counter in triggers.items()
+    }
+
+
+def timeline(table: pa.Table, observed: Observed, freq: str | None) -> pd.DataFrame:
+    """Return sums over time; see `Recordings.timeline`."""
+    frame = rows.summed(table, ["recording", "context", "path", "time", "interval_ns"])
+    frame["start"] = frame["time"] if freq is None else frame["time"].dt.floor(freq)
+    frame["exits"] = frame["count"].where(_counted(frame, observed))
+    frame["slow"] = frame["count"].where(frame["path"] == "slow", 0)
+    groups = frame.groupby(["start", "context"])
+    sums = groups[["exits", "slow"]].sum(min_count=1)
+    # Fast and slow exits of one interval are two rows; its length counts once.
+    lengths = frame.groupby(["start", "context", "recording", "time"])["interval_ns"].max()
+    sums["seconds"] = lengths.groupby(["start", "context"]).sum() / 1e9
+    return sums.rename_axis(["time", "context"])
+
+
+def _counted(frame: pd.DataFrame, observed: Observed) -> pd.Series:
+    pairs = zip(frame["recording"], frame["context"], strict=True)
+    counted = [observed.counted_in(place, Context(context)) for place, context in pairs]
+    return pd.Series(counted, index=frame.index, dtype=bool)

@@ -1,0 +1,262 @@
+"""`Recordings`: what the methods of the Python API return, and what every report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+
+from tifbpf.analysis import bits, frequency, rows, words
+from tifbpf.analysis.classes import ExitClass, classes
+from tifbpf.analysis.observed import Observed
+from tifbpf.errors import TifbpfError
+from tifbpf.recording import reader
+from tifbpf.recording.metadata import Losses, Metadata
+from tifbpf.recording.reader import Recording
+from tifbpf.recording.schema import DIMENSIONS
+
+CONTEXT = "context"
+_CLASS = ("recording", "context", "word", "syscall_work", "path", "tier")
+
+
+def read(paths: str | Path | Iterable[str | Path]) -> Recordings:
+    """Read recordings; several add up.
+
+    Args:
+        paths: one or more files that `tifbpf record` wrote. Where the file is not there yet, its segments are
+            read; their directory may be given too.
+
+    Raises:
+        TifbpfError: a path is missing, unreadable, empty, no Parquet, no recording, of a newer schema or
+            damaged, or one recording is given twice; see `tifbpf.errors`.
+    """
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not given:
+        raise TifbpfError("no recording was given; name at least one *.tif.parquet")
+    return Recordings(reader.load(Path(path) for path in given))
+
+
+class Recordings:
+    """One or more recordings, added up.
+
+    Counts are whole numbers (UInt64), shares lie between 0 and 1, and NA means not known: a context that was
+    not covered has NA exits, never 0. Bits of different layouts are merged by name and word, never by number.
+    Rates are per second of recording: two hosts recorded for 10 s side by side make 20 s.
+
+    Attributes:
+        recordings: what was read, in order; frames name one by its place here.
+    """
+
+    def __init__(self, recordings: Sequence[Recording]) -> None:
+        self.recordings = tuple(recordings)
+        self._table = rows.combine(self.recordings)
+        self._observed = Observed(self.recordings)
+
+    @property
+    def metadata(self) -> list[Metadata]:
+        """What each recording says about itself."""
+        return [recording.metadata for recording in self.recordings]
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """The dimensions that at least one recording has: any of syscall, comm, pid, cgroup, cpu."""
+        recorded = {name for metadata in self.metadata for name in metadata.dimensions}
+        return tuple(name for name in DIMENSIONS if name in recorded)
+
+    @cached_property
+    def _words(self) -> pd.DataFrame:
+        return rows.summed(self._table, _CLASS)
+
+    @cached_property
+    def _classes(self) -> list[ExitClass]:
+        return classes(self._words, self.recordings)
+
+    def exits(self) -> pd.DataFrame:
+        """Return the recorded rows, decoded.
+
+        Index `row`. Columns: recording; time, interval_ns; context; the recorded dimensions (syscall by its
+        name); tif, syscall_work (names joined by "|", "0" for none, NA where the kernel has no such word);
+        path, tier; count; ns (in the slowpath, NA where not measured); tif_value, syscall_work_value.
+        """
+        columns = frequency.columns_of(self.dimensions)
+        frame = rows.to_pandas(self._table.select(["time", "interval_ns", *columns, *_CLASS, "count", "ns"]))
+        frame = words.name_words(frequency.name_syscalls(frame), self.recordings)
+        order = ["recording", "time", "interval_ns", "context", *self.dimensions, "tif", "syscall_work"]
+        order += ["path", "tier", "count", "ns", "tif_value", "syscall_work_value"]
+        return frame[order].rename_axis("row")
+
+    def frequency(self, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Return how often exits were slow.
+
+        Args:
+            by: None for the three contexts; or one or more of context and the recorded dimensions. Only
+                recordings that have all of them are counted then.
+
+        Index: context, or `by`. Columns: exits (all of them; NA where only slow ones were seen), slow,
+        slow_counted (slow exits where all were counted: the numerator of the share), share,
+        exits_per_second, slow_per_second. By context also covered (bool) and seconds.
+
+        Raises:
+            TifbpfError: no recording has these dimensions.
+        """
+        if by is None:
+            return frequency.by_context(self._table, self._observed)
+        names = [by] if isinstance(by, str) else list(by)
+        places = self.having(names)
+        return frequency.by_dimensions(self._rows_of(places), Observed(self.recordings, places), names)
+
+    def by(self, dimension: str) -> pd.DataFrame:
+        """Return `frequency(dimension)`, most slow exits first, with the bit that triggered most of them.
+
+        Columns more than `frequency`: trigger (the bit's name, NA without a slow exit), trigger_count.
+
+        Raises:
+            TifbpfError: no recording has the dimension.
+        """
+        frame = self.frequency(dimension).sort_values("slow", ascending=False, kind="stable")
+        rows_of = self._rows_of(self.having([dimension]))
+        commonest = frequency.commonest_triggers(rows_of, self.recordings, dimension)
+        found = [commonest.get(None if pd.isna(value) else value) for value in frame.index]
+        frame["trigger"] = pd.Series([pair and pair[0] for pair in found], index=frame.index, dtype="str")
+        frame["trigger_count"] = pd.array([pair and pair[1] for pair in found], dtype="UInt64")
+        return frame
+
+    def having(self, dimensions: Iterable[str]) -> list[int]:
+        """Return the places of the recordings that have all of `dimensions`.
+
+        Raises:
+            TifbpfError: none has.
+        """
+        wanted = set(dimensions) - {CONTEXT}
+        places = [place for place, metadata in enumerate(self.metadata) if wanted <= set(metadata.dimensions)]
+        if not places:
+            raise TifbpfError(
+                f"no recording has {', '.join(sorted(wanted))}; record with --by {','.join(sorted(wanted))}"
+            )
+        return places
+
+    def _rows_of(self, places: Sequence[int]) -> pa.Table:
+        if len(places) == len(self.recordings):
+            return self._table
+        return rows.combine(self.recordings, places)
+
+    def bits(self) -> pd.DataFrame:
+        """Return the histogram of bits: every bit of a work mask, and every other bit that was seen.
+
+        Index (word, bit), in the order of the layout. Columns: present (exits of any path that carried it,
+        where all exits were counted), present_slow (slow exits that carried it), trigger (slow exits from a
+        context whose work mask has it, and it was set), sole (it was the only trigger in either word),
+        share_of_exits (present, of all exits), share_of_slow (trigger, of slow exits), in_mask (bool),
+        taken_out (bool: a recorder's own hook set it everywhere, so it was taken out of the words). NA where
+        it could not have been seen: no context that tests it was covered, or it was taken out.
+        """
+        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self._observed)
+
+    def words(self) -> pd.DataFrame:
+        """Return the words, commonest first.
+
+        Index (context, tif, syscall_work): names joined by "|", "0" for none, NA where the kernel has no such
+        word. Columns: path, tier, count, share_of_exits (NA where not all exits were counted), share_of_slow
+        (NA for fast ones), tif_value, syscall_work_value (NA where layouts disagree), ns (time in the
+        slowpath; NA where not measured).
+        """
+        return words.words(self._words, self.recordings, self._observed)
+
+    def cooccurrence(self) -> pd.DataFrame:
+        """Return a square frame, both axes (word, bit): slow exits in which both triggered.
+
+        The diagonal is how often the bit triggered at all; commonest first; bits that never did are left out.
+        """
+        return bits.cooccurrence(self._classes)
+
+    def needs(self) -> pd.DataFrame:
+        """Return what the work of slow exits needed.
+
+        Index need: pt_regs (a handler that takes the full pt_regs), no_pt_regs (none does), unknown, which
+        add up to all slow exits; and reschedule_only (nothing but NEED_RESCHED and NEED_RESCHED_LAZY), which
+        is among them. Columns: slow, share_of_slow.
+        """
+        return bits.needs(self._classes)
+
+    def tiers(self) -> pd.DataFrame:
+        """Return slow exits by (context, tier); tiers taken together are joined by "+".
+
+        Columns: slow, share_of_slow.
+        """
+        return words.tiers(self._words)
+
+    def timeline(self, freq: str | None = None) -> pd.DataFrame:
+        """Return exits over time.
+
+        Args:
+            freq: the length of a step as pandas writes it ("1s", "5min"); None for the recorded intervals. An
+                interval counts where it starts, so a step shorter than those gains nothing.
+
+        Index (time, context), only where something was recorded. Columns: exits, slow, seconds (recorded in
+        that step, over all recordings).
+        """
+        return frequency.timeline(self._table, self._observed, freq)
+
+    def losses(self) -> pd.DataFrame:
+        """Return exits that were seen and not recorded. Index cause; column exits."""
+        causes = Losses.__struct_fields__
+        sums = [sum(getattr(metadata.totals.losses, cause) for metadata in self.metadata) for cause in causes]
+        index = pd.Index(causes, name="cause", dtype="str")
+        return pd.DataFrame({"exits": pd.array(sums, dtype="UInt64")}, index=index)
+
+    def totals(self) -> pd.DataFrame:
+        """Return seen = recorded + lost, and what filters left out. Index total; column exits."""
+        sums = {
+            "seen": sum(metadata.totals.seen for metadata in self.metadata),
+            "recorded": sum(metadata.totals.recorded for metadata in self.metadata),
+            "lost": sum(metadata.totals.losses.total for metadata in self.metadata),
+            "filtered": sum(metadata.totals.filtered for metadata in self.metadata),
+        }
+        index = pd.Index(sums, name="total", dtype="str")
+        return pd.DataFrame({"exits": pd.array(list(sums.values()), dtype="UInt64")}, index=index)
+
+    def coverage(self) -> pd.DataFrame:
+        """Return how each context was observed.
+
+        Index (recording, context). Columns: covered (bool), route, hooks (joined by ", "), exactness,
+        denominator, perturbs, why_not; expected and seen of all self-tests together (NA without any).
+        """
+        lines = []
+        for place, metadata in enumerate(self.metadata):
+            for coverage in metadata.contexts:
+                line = msgspec.structs.asdict(coverage)
+                tests = line.pop("self_tests")
+                line |= {
+                    "recording": place,
+                    "context": str(coverage.context),
+                    "covered": coverage.route is not None,
+                    "hooks": ", ".join(coverage.hooks),
+                    "expected": sum(test.expected for test in tests) if tests else None,
+                    "seen": sum(test.seen for test in tests) if tests else None,
+                }
+                lines.append(line)
+        columns = ["covered", "route", "hooks", "exactness", "denominator", "perturbs", "why_not"]
+        frame = pd.DataFrame(lines).set_index(["recording", "context"])[[*columns, "expected", "seen"]]
+        return frame.astype({"expected": "UInt64", "seen": "UInt64"})
+
+    def effects(self) -> pd.DataFrame:
+        """Return the bits that tracers set. Index recording. Columns: word, bit, ours (bool), text."""
+        return self._listed("observer_effects", ["word", "bit", "ours", "text"])
+
+    def layout_evidence(self) -> pd.DataFrame:
+        """Return what each layout rests on. Index recording. Columns: layout, fact, source, verdict."""
+        frame = self._listed("layout_evidence", ["fact", "source", "verdict"])
+        frame.insert(0, "layout", [self.metadata[place].layout.name for place in frame.index])
+        return frame
+
+    def _listed(self, field: str, columns: list[str]) -> pd.DataFrame:
+        lines = [
+            {"recording": place, **msgspec.structs.asdict(entry)}
+            for place, metadata in enumerate(self.metadata)
+            for entry in getattr(metadata, field)
+        ]
+        return pd.DataFrame(lines, columns=["recording", *columns]).set_index("recording")

@@ -1,0 +1,1 @@
+"""A report as terminal output, Markdown, JSON and CSV. Knows nothing of capture."""

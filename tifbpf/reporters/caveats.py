@@ -1,0 +1,147 @@
+"""What must be known before a figure of a report is quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tifbpf.analysis import Recordings
+from tifbpf.layouts.model import Context
+from tifbpf.recording.metadata import Coverage, Metadata
+from tifbpf.recording.reader import Recording, State
+from tifbpf.reporters import numbers
+from tifbpf.reporters.schema import Caveat
+
+
+def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
+    """Return what limits the figures of `recordings`, the gravest first, each once."""
+    found = [
+        *_emptiness(recordings),
+        *(caveat for recording in recordings.recordings for caveat in _ending(recording)),
+        *_losses(recordings),
+        *(caveat for metadata in recordings.metadata for caveat in _observation(metadata)),
+        *_layouts(recordings),
+        *_dimensions(recordings),
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _emptiness(recordings: Recordings) -> Iterator[Caveat]:
+    if not any(recording.rows.num_rows for recording in recordings.recordings):
+        yield Caveat(kind="empty", text="0 exits were recorded.")
+
+
+def _ending(recording: Recording) -> Iterator[Caveat]:
+    name, metadata = str(recording.path), recording.metadata
+    interval = numbers.duration(metadata.interval_ns / 1e9)
+    lasted = numbers.duration(metadata.duration_ns / 1e9)
+    match recording.state:
+        case State.PARTIAL:
+            yield Caveat(kind="partial", text=f"{name} is partial: {metadata.ended} ended it after {lasted}.")
+        case State.RECORDING:
+            yield Caveat(
+                kind="unfinished", text=f"{name} is still being recorded: these are its first {lasted}."
+            )
+        case State.KILLED:
+            yield Caveat(
+                kind="unfinished",
+                text=f"The recorder of {name} was killed: all exits after the first {lasted} are missing, "
+                f"which it flushed; that is at most one interval ({interval}) of what it saw.",
+            )
+        case State.UNFINISHED:
+            yield Caveat(
+                kind="unfinished",
+                text=f"{name} is unfinished, and from another host ({metadata.host.name}): these are its "
+                f"first {lasted}. If the recorder was killed, at most one interval ({interval}) is missing.",
+            )
+    if recording.gaps:
+        flushes = ", ".join(
+            str(first) if first == last else f"{first}-{last}" for first, last in recording.gaps
+        )
+        yield Caveat(
+            kind="gap",
+            text=f"{name}: segments are missing, of the flushes {flushes}; with them "
+            f"{numbers.count(recording.missing)} exits that were recorded.",
+        )
+
+
+def _losses(recordings: Recordings) -> Iterator[Caveat]:
+    totals = recordings.totals()["exits"]
+    lost, seen = int(totals["lost"]), int(totals["seen"])
+    if lost:
+        causes = recordings.losses()["exits"]
+        named = ", ".join(f"{cause} {numbers.count(int(n))}" for cause, n in causes.items() if n)
+        yield Caveat(
+            kind="loss",
+            text=f"{numbers.count(lost)} of {numbers.count(seen)} exits seen were lost "
+            f"({numbers.share(lost / seen)}) and are in no other figure: {named}.",
+        )
+
+
+def _observation(metadata: Metadata) -> Iterator[Caveat]:
+    for effect in metadata.observer_effects:
+        yield Caveat(kind="observer", text=effect.text)
+    told = any(effect.ours for effect in metadata.observer_effects)
+    for coverage in metadata.contexts:
+        if coverage.route is not None:
+            yield from _route(coverage, told)
+    if narrowing := {option: value for option, value in metadata.filters.items() if option != "self"}:
+        only = ", ".join(f"{option} {value}" for option, value in narrowing.items())
+        yield Caveat(kind="filter", text=f"Not the whole host, only {only}.")
+
+
+def _route(coverage: Coverage, told: bool) -> Iterator[Caveat]:
+    context = coverage.context
+    if coverage.perturbs and not told:
+        yield Caveat(kind="observer", text=f"The {coverage.route} route perturbs: {coverage.perturbs}")
+    if coverage.denominator is None:
+        yield Caveat(
+            kind="denominator",
+            text=f"Only the slow {context} exits were seen: their share of all {context} exits is unknown.",
+        )
+    for test in coverage.self_tests:
+        if test.seen < test.expected:
+            yield Caveat(
+                kind="self-test",
+                text=f"The self-test of {context} exits ({test.exercise}) caused "
+                f"{numbers.count(test.expected)} and saw {numbers.count(test.seen)}.",
+            )
+
+
+def _layouts(recordings: Recordings) -> Iterator[Caveat]:
+    layouts = {metadata.layout.name: metadata.layout for metadata in recordings.metadata}
+    if len(layouts) > 1:
+        yield Caveat(
+            kind="layout",
+            text=f"The layouts differ ({', '.join(layouts)}): bits are merged by name. One without a name, "
+            "such as bit19, may be another bit in each.",
+        )
+    for metadata in recordings.metadata:
+        for evidence in metadata.layout_evidence:
+            if evidence.verdict == "contradicts":
+                yield Caveat(
+                    kind="layout",
+                    text=f"{evidence.source} contradicts the layout {metadata.layout.name}: {evidence.fact}.",
+                )
+
+
+def _dimensions(recordings: Recordings) -> Iterator[Caveat]:
+    everything = len(recordings.recordings)
+    for dimension in recordings.dimensions:
+        having = len(recordings.having([dimension]))
+        if having < everything:
+            yield Caveat(
+                kind="dimension",
+                text=f"Only {having} of {everything} recordings have {dimension}: its table is of these.",
+            )
+    for context in Context:
+        covering = sum(
+            coverage.context == context and coverage.route is not None
+            for metadata in recordings.metadata
+            for coverage in metadata.contexts
+        )
+        if 0 < covering < everything:
+            yield Caveat(
+                kind="coverage",
+                text=f"Only {covering} of {everything} recordings cover {context} exits; rates are of their "
+                "time.",
+            )

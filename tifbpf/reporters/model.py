@@ -1,0 +1,227 @@
+"""The `Report` of `Recordings`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+import pandas as pd
+
+from tifbpf import __version__
+from tifbpf.analysis import Recordings
+from tifbpf.analysis.words import NONE_SET
+from tifbpf.layouts.model import Context, Word
+from tifbpf.recording.reader import Recording
+from tifbpf.reporters import schema
+from tifbpf.reporters.caveats import caveats
+
+_T = TypeVar("_T", bound=Hashable)
+
+
+def build(recordings: Recordings, top: int = 10) -> schema.Report:
+    """Return the report; lists that can grow long have their `top` first members."""
+    contexts = _contexts(recordings)
+    words = recordings.words()
+    slow_words, fast_words = (words[words["path"] == path] for path in ("slow", "fast"))
+    pairs = _pairs(recordings)
+    return schema.Report(
+        tifbpf=__version__,
+        seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
+        total=_together(line.frequency for line in contexts),
+        contexts=contexts,
+        caveats=caveats(recordings),
+        bits=tuple(schema.BitLine(**line) for line in _lines(recordings.bits())),
+        slow_words=_words(slow_words.head(top)),
+        slow_words_total=len(slow_words),
+        fast_words=_words(fast_words.head(top)),
+        fast_words_total=len(fast_words),
+        pairs=pairs[:top],
+        pairs_total=len(pairs),
+        dimensions=tuple(_dimension(recordings, name, top) for name in recordings.dimensions),
+        needs=tuple(schema.NeedLine(**line) for line in _lines(recordings.needs())),
+        tiers=tuple(schema.TierLine(**line) for line in _lines(recordings.tiers())),
+        accounting=_accounting(recordings),
+        routes=_routes(recordings),
+        layouts=_layouts(recordings),
+        recordings=tuple(_recording(place, found) for place, found in enumerate(recordings.recordings)),
+    )
+
+
+def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of `frame`, index and columns, with plain Python values and None for NA."""
+    flat = frame.reset_index().astype(object)
+    return [
+        {str(name): value for name, value in line.items()}
+        for line in flat.where(flat.notna(), None).to_dict("records")
+    ]
+
+
+_FREQUENCY = schema.Frequency.__struct_fields__
+
+
+def _frequency(line: dict[str, Any]) -> schema.Frequency:
+    return schema.Frequency(**{name: line[name] for name in _FREQUENCY})
+
+
+def _together(frequencies: Iterable[schema.Frequency]) -> schema.Frequency:
+    """Add up; what is unknown in all of them stays unknown."""
+    sums: dict[str, Any] = dict.fromkeys(_FREQUENCY)
+    for frequency in frequencies:
+        for name, value in msgspec.structs.asdict(frequency).items():
+            if value is not None:
+                sums[name] = (sums[name] or 0) + value
+    sums["share"] = sums["slow_counted"] / sums["exits"] if sums["exits"] else None
+    return schema.Frequency(**sums)
+
+
+def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
+    why_not: dict[str, dict[str, None]] = {}
+    for metadata in recordings.metadata:
+        for coverage in metadata.contexts:
+            if coverage.why_not is not None:
+                why_not.setdefault(coverage.context, {})[coverage.why_not] = None
+    return tuple(
+        schema.ContextLine(
+            context=line["context"],
+            covered=line["covered"],
+            seconds=line["seconds"],
+            why_not=tuple(why_not.get(line["context"], ())),
+            frequency=_frequency(line),
+        )
+        for line in _lines(recordings.frequency())
+    )
+
+
+def _words(frame: pd.DataFrame) -> tuple[schema.WordLine, ...]:
+    def names(joined: str) -> tuple[str, ...]:
+        return () if joined == NONE_SET else tuple(joined.split("|"))
+
+    found = []
+    for line in _lines(frame):
+        for word in Word:
+            joined, value = line[word], line[f"{word}_value"]
+            line[word] = None if joined is None else names(joined)
+            line[f"{word}_value"] = None if value is None else f"{value:#x}"
+        found.append(schema.WordLine(**line))
+    return tuple(found)
+
+
+def _pairs(recordings: Recordings) -> tuple[schema.PairLine, ...]:
+    frame = recordings.cooccurrence()
+    slow = int(recordings.needs()["slow"].drop("reschedule_only").sum())
+    names = list(frame.index)
+    found = [
+        schema.PairLine(
+            first_word=first[0],
+            first=first[1],
+            second_word=second[0],
+            second=second[1],
+            slow=int(together),
+            share_of_slow=int(together) / slow,
+        )
+        for place, first in enumerate(names)
+        for second, together in zip(names[place + 1 :], frame.iloc[place, place + 1 :], strict=True)
+        if together
+    ]
+    return tuple(sorted(found, key=lambda pair: -pair.slow))
+
+
+def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionTable:
+    lines = [
+        schema.DimensionLine(
+            value=None if line[name] is None else str(line[name]),
+            trigger=line["trigger"],
+            trigger_count=line["trigger_count"],
+            frequency=_frequency(line),
+        )
+        for line in _lines(recordings.by(name))
+    ]
+    return schema.DimensionTable(
+        dimension=name,
+        recordings=len(recordings.having([name])),
+        values=len(lines),
+        lines=tuple(lines[:top]),
+        others=_together(line.frequency for line in lines[top:]) if lines[top:] else None,
+    )
+
+
+def _accounting(recordings: Recordings) -> schema.Accounting:
+    totals = {line["total"]: line["exits"] for line in _lines(recordings.totals())}
+    return schema.Accounting(
+        **totals,
+        causes={line["cause"]: line["exits"] for line in _lines(recordings.losses())},
+        missing=sum(recording.missing for recording in recordings.recordings),
+    )
+
+
+def _grouped(values: Iterable[_T]) -> dict[_T, tuple[int, ...]]:
+    """Return what recordings have in common, each with the places of those that have it."""
+    places: dict[_T, tuple[int, ...]] = {}
+    for place, value in enumerate(values):
+        places[value] = (*places.get(value, ()), place)
+    return places
+
+
+def _routes(recordings: Recordings) -> tuple[schema.RouteLine, ...]:
+    return tuple(
+        schema.RouteLine(
+            recordings=places,
+            context=str(coverage.context),
+            route=coverage.route,
+            hooks=coverage.hooks,
+            exactness=coverage.exactness,
+            denominator=coverage.denominator,
+            perturbs=coverage.perturbs,
+            why_not=coverage.why_not,
+            self_tests=tuple(
+                schema.SelfTestLine(exercise=test.exercise, expected=test.expected, seen=test.seen)
+                for test in coverage.self_tests
+            ),
+        )
+        for contexts, places in _grouped(metadata.contexts for metadata in recordings.metadata).items()
+        for coverage in sorted(contexts, key=lambda coverage: list(Context).index(coverage.context))
+    )
+
+
+def _layouts(recordings: Recordings) -> tuple[schema.LayoutLine, ...]:
+    found = _grouped((metadata.layout, metadata.layout_evidence) for metadata in recordings.metadata)
+    return tuple(
+        schema.LayoutLine(
+            recordings=places,
+            name=layout.name,
+            releases=layout.releases,
+            source=layout.source,
+            notes=layout.notes,
+            evidence=tuple(
+                schema.EvidenceLine(fact=entry.fact, source=entry.source, verdict=entry.verdict)
+                for entry in evidence
+            ),
+        )
+        for (layout, evidence), places in found.items()
+    )
+
+
+def _recording(place: int, recording: Recording) -> schema.RecordingLine:
+    metadata = recording.metadata
+    started = datetime.fromtimestamp(metadata.started_ns // 10**9, UTC)
+    return schema.RecordingLine(
+        number=place,
+        path=str(recording.path),
+        id=metadata.id,
+        state=recording.state,
+        ended=metadata.ended,
+        host=metadata.host.name,
+        cpus=metadata.host.cpus,
+        kernel=metadata.kernel.release,
+        kernel_version=metadata.kernel.version,
+        layout=metadata.layout.name,
+        command=metadata.command,
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=recording.duration_ns / 1e9,
+        interval_seconds=metadata.interval_ns / 1e9,
+        dimensions=metadata.dimensions,
+        filters=metadata.filters,
+        tifbpf=metadata.tifbpf,
+    )

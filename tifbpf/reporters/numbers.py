@@ -1,0 +1,82 @@
+"""Figures as people read them. What is not known is said, and what is not zero never looks like it."""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "unknown"
+
+_PREFIXES = "kMGT"
+
+
+def count(value: int | None) -> str:
+    """Return every digit, with separators.
+
+    >>> count(1234567), count(0), count(None)
+    ('1,234,567', '0', 'unknown')
+    """
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def short_count(value: int | None) -> str:
+    """Return at most eight characters, for a table that has no room for every digit.
+
+    >>> short_count(99_999), short_count(1_234_567), short_count(123_456_789_012), short_count(10**15)
+    ('99,999', '1,235 k', '123 G', '1,000 T')
+    """
+    if value is None or value < 100_000:
+        return count(value)
+    thousands = (len(str(value)) - 2) // 3
+    scale = min(thousands, len(_PREFIXES))
+    return f"{value / 1000**scale:,.0f} {_PREFIXES[scale - 1]}"
+
+
+def share(value: float | None) -> str:
+    """Return per cent with three digits that say something.
+
+    >>> share(0.1234), share(0.00004), share(0.0), share(1.0), share(None)
+    ('12.3 %', '0.00400 %', '0 %', '100 %', 'unknown')
+    >>> share(0.99996), share(1e-9)
+    ('99.996 %', '1.0e-07 %')
+    """
+    if value is None:
+        return UNKNOWN
+    percent = 100 * value
+    if percent in (0, 100):
+        return f"{percent:.0f} %"
+    if percent < 1e-4:
+        return f"{percent:.1e} %"
+    if percent > 90:
+        # Not all of them must not look like all of them.
+        return f"{percent:.{max(1, -math.floor(math.log10(100 - percent)))}f} %"
+    return f"{percent:.{2 - math.floor(math.log10(percent))}f} %"
+
+
+def rate(value: float | None) -> str:
+    """Return a number per second, with three digits at least.
+
+    >>> rate(1234567.8), rate(12.345), rate(0.01), rate(0.0), rate(None)
+    ('1,234,568', '12.3', '0.0100', '0', 'unknown')
+    """
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    if value < 1e-4:
+        return f"{value:.1e}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time.
+
+    >>> duration(0.25), duration(10), duration(200), duration(7380), duration(90000)
+    ('0.250 s', '10.0 s', '3 min 20 s', '2 h 3 min', '25 h 0 min')
+    """
+    if seconds < 1:
+        return f"{seconds:.3f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"

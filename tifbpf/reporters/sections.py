@@ -1,0 +1,415 @@
+"""What a report says to a reader, as headings, tables and sentences in their order; not how it looks.
+
+Text from outside (names of processes, paths, command lines) stands here as it is: whoever renders it makes it
+printable, all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tifbpf.layouts.model import Word
+from tifbpf.reporters import numbers, provenance, schema
+from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
+
+_SLOW = Column("slow", Kind.NUMBER, "slow")
+_EXITS = Column("exits", Kind.NUMBER, "count")
+_PRESENT = Column("present", Kind.NUMBER, "count")
+_SHARE = Column("share", Kind.NUMBER, "share")
+_OF_EXITS = Column("of exits", Kind.NUMBER, "share")
+_OF_SLOW = Column("of slow", Kind.NUMBER, "share")
+_CONTEXT = Column("context", Kind.FIXED, "context")
+_TEXT = Column("", Kind.WRAPPED)
+
+_NO_SHARE = "-"
+"""Of no exits; not the same as an unknown one."""
+_SUMMARY_BITS = 8
+
+
+def sections(report: schema.Report) -> tuple[Section, ...]:
+    """Return everything that is to be said, in the order in which it matters."""
+    return (
+        _headline(report),
+        *_caveats(report),
+        _bits(report),
+        *_idle_bits(report),
+        _words("Commonest words of slow exits", report.slow_words, report.slow_words_total),
+        _words("Commonest words of fast exits", report.fast_words, report.fast_words_total),
+        _pairs(report),
+        *(_dimension(table, report) for table in report.dimensions),
+        _needs(report),
+        _tiers(report),
+        _accounting(report),
+        provenance.routes(report),
+        *(provenance.layout(line, report) for line in report.layouts),
+        *(provenance.recording(line, report) for line in report.recordings),
+    )
+
+
+def summary_section(report: schema.Report) -> Section:
+    """Return the figures that matter most."""
+    total, accounting = report.total, report.accounting
+    rows: list[tuple[Cell, ...]] = [
+        (total.exits, "exits", _a_second(total.exits_per_second), ""),
+        (
+            total.slow,
+            "slow exits",
+            _a_second(total.slow_per_second),
+            f"{numbers.share(total.share)} of exits",
+        ),
+        *(
+            (
+                line.trigger,
+                f"  {_bit(line.word, line.bit)}",
+                "",
+                f"{numbers.share(line.share_of_slow)} of slow",
+            )
+            for line in _triggers(report)[:_SUMMARY_BITS]
+        ),
+        (accounting.lost, "lost", "", ""),
+    ]
+    columns = (
+        Column("", Kind.NUMBER, "slow"),
+        Column("", Kind.FIXED, "bit"),
+        Column("", Kind.NUMBER, "rate"),
+        Column("", Kind.NUMBER, "share"),
+    )
+    missing = [line.context for line in report.contexts if not line.covered]
+    notes = [f"Not covered: {' and '.join(missing)} exits (`tifbpf doctor` says why)."] if missing else []
+    return Section(
+        title="tifbpf",
+        subject=_subject(report),
+        table=Table(columns, tuple(rows)),
+        notes=tuple(notes),
+        warnings=tuple(caveat.text for caveat in report.caveats),
+    )
+
+
+def _not_covered(line: schema.ContextLine) -> str:
+    return f"{line.context} exits not covered: {'; '.join(line.why_not) or 'no reason was recorded'}"
+
+
+def _a_second(value: float | None) -> str:
+    return f"{numbers.rate(value)} /s"
+
+
+def _subject(report: schema.Report) -> str:
+    """Return what was recorded: host, kernel and length."""
+    first = report.recordings[0]
+    if len(report.recordings) == 1:
+        return f"{first.host}, Linux {first.kernel}, {numbers.duration(report.seconds)}"
+    hosts = len({recording.host for recording in report.recordings})
+    kernels = len({recording.kernel for recording in report.recordings})
+    return (
+        f"{len(report.recordings)} recordings, {hosts} host{'s'[: hosts > 1]}, "
+        f"{kernels} kernel{'s'[: kernels > 1]}, {numbers.duration(report.seconds)}"
+    )
+
+
+def _sentence(report: schema.Report) -> str:
+    """Return the one sentence that answers how often."""
+    total = report.total
+    if total.exits is None:
+        return (
+            f"{numbers.count(total.slow)} slow exits ({numbers.rate(total.slow_per_second)} a second); "
+            "of how many exits is unknown."
+        )
+    sentence = (
+        f"{numbers.count(total.slow_counted)} of {numbers.count(total.exits)} exits were slow: "
+        f"{numbers.share(total.share)}; {numbers.rate(total.slow_per_second)} slow of "
+        f"{numbers.rate(total.exits_per_second)} exits a second."
+    )
+    if total.slow is not None and total.slow_counted is not None and total.slow > total.slow_counted:
+        beside = total.slow - total.slow_counted
+        sentence += f" {numbers.count(beside)} more slow exits were seen where not all exits were counted."
+    return sentence
+
+
+def _headline(report: schema.Report) -> Section:
+    rows: list[tuple[Cell, ...]] = []
+    notes: list[str] = []
+    for line in report.contexts:
+        if line.covered:
+            frequency = line.frequency
+            rows.append(
+                (
+                    line.context,
+                    frequency.exits,
+                    frequency.slow,
+                    _share(frequency),
+                    _rate(frequency.exits_per_second),
+                    _rate(frequency.slow_per_second),
+                )
+            )
+        else:
+            rows.append((line.context, "not covered", *4 * ("",)))
+            notes.append(_not_covered(line))
+    columns = (
+        _CONTEXT,
+        _EXITS,
+        _SLOW,
+        _SHARE,
+        Column("exits/s", Kind.NUMBER, "rate"),
+        Column("slow/s", Kind.NUMBER, "rate"),
+    )
+    return Section(
+        title="tifbpf",
+        subject=_subject(report),
+        lead=(_sentence(report),),
+        table=Table(columns, tuple(rows)),
+        notes=tuple(notes),
+    )
+
+
+def _rate(value: float | None) -> Cell:
+    """Return a whole number, which may lose digits where the line is too short, or a text."""
+    return numbers.rate(value) if value is None or value < 100 else round(value)
+
+
+def _caveats(report: schema.Report) -> Iterable[Section]:
+    if report.caveats:
+        texts = tuple(caveat.text for caveat in report.caveats)
+        yield Section(title="Before you quote these figures", warnings=texts)
+
+
+def _bit(word: str, bit: str) -> str:
+    return bit if word == Word.TIF else f"work:{bit}"
+
+
+def _joined(bits: Iterable[schema.BitLine]) -> str:
+    return ", ".join(_bit(line.word, line.bit) for line in bits)
+
+
+def _triggers(report: schema.Report) -> list[schema.BitLine]:
+    return sorted((line for line in report.bits if line.trigger), key=lambda line: -(line.trigger or 0))
+
+
+def _bits(report: schema.Report) -> Section:
+    rows = tuple(
+        (
+            _bit(line.word, line.bit),
+            line.present,
+            numbers.share(line.share_of_exits),
+            line.trigger,
+            numbers.share(line.share_of_slow),
+            line.sole,
+            line.share_of_slow or 0.0,
+        )
+        for line in _triggers(report)
+    )
+    columns = (
+        Column("bit", Kind.FIXED, "bit"),
+        _PRESENT,
+        _OF_EXITS,
+        Column("trigger", Kind.NUMBER, "slow"),
+        _OF_SLOW,
+        Column("sole", Kind.NUMBER, "count"),
+        Column("", Kind.BAR, "bar"),
+    )
+    idle = [line for line in report.bits if line.in_mask and line.trigger == 0]
+    never = [line for line in idle if not line.present and not line.present_slow]
+    elsewhere = [line for line in idle if line not in never]
+    unknown = [line for line in report.bits if line.trigger is None]
+    ours = [line for line in unknown if line.taken_out]
+    unseen = [line for line in unknown if line not in ours]
+    looked_at = numbers.count(report.total.exits if report.total.exits is not None else report.total.slow)
+    exits = "exits" if report.total.exits is not None else "slow exits"
+    notes = []
+    if never:
+        notes.append(
+            f"In a work mask, and never set in {looked_at} {exits} over {numbers.duration(report.seconds)}: "
+            f"{_joined(never)}."
+        )
+    if elsewhere:
+        notes.append(f"Set, but never in a context whose work mask has it: {_joined(elsewhere)}.")
+    if unseen:
+        notes.append(f"Unknown, because only contexts that were not covered test it: {_joined(unseen)}.")
+    if ours:
+        notes.append(f"Unknown, because our own hook sets it on every task: {_joined(ours)}.")
+    lead = () if rows else ("No bit triggered.",)
+    return Section(
+        title="Bits that made exits slow",
+        table=Table(columns, rows) if rows else None,
+        lead=lead,
+        notes=tuple(notes),
+    )
+
+
+def _idle_bits(report: schema.Report) -> Iterable[Section]:
+    outside = sorted(
+        (line for line in report.bits if not line.in_mask), key=lambda line: -(line.present or 0)
+    )
+    rows = tuple(
+        (line.present, numbers.share(line.share_of_exits), _bit(line.word, line.bit)) for line in outside
+    )
+    if rows:
+        yield Section(
+            title="Bits that are in no work mask, and made nothing slow",
+            table=Table((_PRESENT, _OF_EXITS, Column("bit", Kind.FIXED, "bit")), rows),
+        )
+
+
+def _words(heading: str, words: Sequence[schema.WordLine], total: int) -> Section:
+    timed = any(line.ns is not None for line in words)
+    rows = []
+    for line in words:
+        bits = [*line.tif, *(_bit(Word.SYSCALL_WORK, bit) for bit in line.syscall_work or ())]
+        value = line.tif_value or "differs"
+        if line.syscall_work is not None:
+            value += f"/{line.syscall_work_value or 'differs'}"
+        mean = numbers.UNKNOWN if line.ns is None else f"{line.ns / line.count:,.0f}"
+        rows.append(
+            (
+                line.context,
+                line.count,
+                numbers.share(line.share_of_exits),
+                *((mean,) if timed else ()),
+                value,
+                " | ".join(bits) or "no bit",
+            )
+        )
+    columns = (
+        _CONTEXT,
+        _EXITS,
+        _OF_EXITS,
+        *((Column("mean ns", Kind.NUMBER, "rate"),) if timed else ()),
+        Column("tif/work", Kind.FIXED, "hex"),
+        Column("bits", Kind.WRAPPED, "bit"),
+    )
+    return Section(
+        title=_counted(heading, len(rows), total),
+        table=Table(columns, tuple(rows)) if rows else None,
+        lead=() if rows else ("None was recorded.",),
+    )
+
+
+def _counted(text: str, shown: int, total: int) -> str:
+    return text if shown == total else f"{text} ({shown} of {numbers.count(total)})"
+
+
+def _pairs(report: schema.Report) -> Section:
+    rows = tuple(
+        (
+            pair.slow,
+            numbers.share(pair.share_of_slow),
+            f"{_bit(pair.first_word, pair.first)} and {_bit(pair.second_word, pair.second)}",
+        )
+        for pair in report.pairs
+    )
+    return Section(
+        title=_counted("Bits that triggered together", len(rows), report.pairs_total),
+        table=Table((_SLOW, _OF_SLOW, Column("bits", Kind.WRAPPED, "bit")), rows) if rows else None,
+        lead=() if rows else ("None did.",),
+    )
+
+
+_DIMENSIONS = {
+    "syscall": ("System calls", "(no system call)"),
+    "comm": ("Threads by name", "(unknown)"),
+    "pid": ("Processes", "(unknown)"),
+    "cgroup": ("Control groups", "(unknown)"),
+    "cpu": ("CPUs", "(unknown)"),
+}
+
+
+def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
+    heading, nameless = _DIMENSIONS[table.dimension]
+    rows = [
+        (
+            nameless if line.value is None else line.value,
+            *_frequency(line.frequency),
+            line.trigger or "",
+        )
+        for line in table.lines
+    ]
+    if table.others is not None:
+        rows.append((f"({table.values - len(table.lines):,} others)", *_frequency(table.others), ""))
+    columns = (
+        Column(table.dimension, Kind.NAME, "name"),
+        _EXITS,
+        _SLOW,
+        _SHARE,
+        Column("mostly for", Kind.FIXED, "bit"),
+    )
+    everything = len(report.recordings)
+    notes = (
+        () if table.recordings == everything else (f"From {table.recordings} of {everything} recordings.",)
+    )
+    return Section(
+        title=_counted(heading, len(table.lines), table.values),
+        table=Table(columns, tuple(rows)) if rows else None,
+        lead=() if rows else ("No exit was recorded.",),
+        notes=notes,
+    )
+
+
+def _frequency(frequency: schema.Frequency) -> tuple[int | None, int | None, str]:
+    return (
+        frequency.exits,
+        frequency.slow,
+        _share(frequency),
+    )
+
+
+def _share(frequency: schema.Frequency) -> str:
+    return _NO_SHARE if frequency.exits == 0 else numbers.share(frequency.share)
+
+
+_NEEDS = {
+    "pt_regs": "needed the full pt_regs",
+    "no_pt_regs": "did not need them",
+    "unknown": "not known: of a bit in them it is not known",
+    "reschedule_only": "wanted only a reschedule",
+}
+
+
+_LATER_BITS = "A bit that is set while the work is done shows in no word."
+
+
+def _needs(report: schema.Report) -> Section:
+    slow = {line.need: line for line in report.needs}
+    rows = tuple(
+        (slow[need].slow, numbers.share(slow[need].share_of_slow), text) for need, text in _NEEDS.items()
+    )
+    return Section(
+        title="Would two slowpaths pay?",
+        table=Table((_SLOW, _OF_SLOW, _TEXT), rows),
+        notes=("The first three lines add up to all slow exits.", _LATER_BITS),
+    )
+
+
+def _tiers(report: schema.Report) -> Section:
+    rows = tuple(
+        (line.context, line.slow, numbers.share(line.share_of_slow), line.tier) for line in report.tiers
+    )
+    columns = (_CONTEXT, _SLOW, _OF_SLOW, Column("tier", Kind.WRAPPED))
+    return Section(
+        title="Tiers of the slowpath",
+        table=Table(columns, rows) if rows else None,
+        lead=() if rows else ("No exit was slow.",),
+    )
+
+
+_CAUSES = {
+    "map_full": "more classes of exits in one interval than the map holds",
+    "read_failed": "the words could not be read",
+    "recursion": "the kernel skipped our program",
+}
+
+
+def _accounting(report: schema.Report) -> Section:
+    accounting = report.accounting
+    equation = (
+        f"{numbers.count(accounting.seen)} seen = {numbers.count(accounting.recorded)} recorded + "
+        f"{numbers.count(accounting.lost)} lost."
+    )
+    rows = tuple((lost, f"{cause}: {_CAUSES[cause]}") for cause, lost in accounting.causes.items())
+    notes = []
+    if accounting.missing:
+        notes.append(
+            f"{numbers.count(accounting.missing)} of those recorded are in segments that are missing here."
+        )
+    if accounting.filtered:
+        notes.append(f"{numbers.count(accounting.filtered)} more were left out by filters.")
+    columns = (Column("lost", Kind.NUMBER, "count"), Column("cause", Kind.WRAPPED))
+    return Section(title="Losses", lead=(equation,), table=Table(columns, rows), notes=tuple(notes))

@@ -1,0 +1,57 @@
+"""The report in a terminal: whole, and as a summary like perf stat's."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.text import Text
+from rich.theme import Theme
+
+from tifbpf import resources
+from tifbpf.reporters import render, schema
+from tifbpf.reporters.sections import sections, summary_section
+from tifbpf.reporters.tables import Section
+from tifbpf.text import printable
+
+_INDENT = 1
+_WIDEST = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console with our styles; without colours where it is no terminal, or NO_COLOR is set."""
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        # A name with a character that the terminal does not have must not end the report.
+        stream.reconfigure(errors="backslashreplace")
+    theme = Theme.read(str(resources.directory("reports") / "terminal.theme"))
+    return Console(theme=theme, stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    sections: tuple[Section, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, _WIDEST)
+        for place, section in enumerate(self.sections):
+            if place:
+                yield Text("")
+            style = "tifbpf.heading" if place else "tifbpf.title"
+            heading = f"{section.title}: {section.subject}" if section.subject else section.title
+            yield Text(printable(heading), style=style, overflow="fold")
+            for block in render.paragraphs(section, width - _INDENT, ascii_only=options.ascii_only):
+                yield Padding(block, (0, 0, 0, _INDENT), expand=False)
+
+
+def document(report: schema.Report) -> _Document:
+    """Return the whole report, to be printed on `console()`."""
+    return _Document(sections(report))
+
+
+def summary(report: schema.Report) -> _Document:
+    """Return what matters most of `report`, to be printed on `console()`."""
+    return _Document((summary_section(report),))
