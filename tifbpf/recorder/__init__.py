@@ -1,0 +1,1 @@
+"""Compile, attach, drain, write."""

@@ -1,0 +1,77 @@
+"""The process that records: `python -m tifbpf.recorder JOB`, what `tifbpf record` turns itself into.
+
+The command line's libraries (typer, pydantic) would stay in its memory for as long as it records, which may
+be weeks: 15 MB. So the command parses, and then executes this with the job as JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from tifbpf.errors import run_and_exit
+from tifbpf.recorder.options import Options
+
+if TYPE_CHECKING:
+    from tifbpf.recorder.tally import Tally
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to record, into what, and for how long: the arguments of `tifbpf.recorder.record.record`."""
+
+    options: Options
+    output: Path
+    force: bool
+    duration_ns: int | None
+    command: tuple[str, ...]
+    only_command: bool
+
+    def execute(self) -> NoReturn:
+        """Become the process that does it."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        job = msgspec.json.encode(self, enc_hook=str).decode()
+        os.execv(sys.executable, [sys.executable, "-m", "tifbpf.recorder", job])  # noqa: S606 (no shell)
+
+
+def _path(kind: type, value: str) -> Path:
+    return Path(value)
+
+
+def main(job: Job) -> int:
+    """Do `job`; return the exit code."""
+    # pyarrow does without numpy where there is none; here it would only take 12 MB.
+    sys.modules["numpy"] = None  # type: ignore[assignment]
+    from tifbpf.recorder.record import record
+
+    terminal = sys.stderr.isatty()
+    clear = "\r\x1b[K" if terminal else ""
+
+    def say(text: str, end: str = "\n") -> None:
+        print(f"{clear}tifbpf: {text}", end=end, file=sys.stderr, flush=True)
+
+    def progress(tally: Tally) -> None:
+        if terminal:
+            say(str(tally), end="")
+
+    ending, tally = record(
+        job.options,
+        output=job.output,
+        force=job.force,
+        duration_ns=job.duration_ns,
+        command=job.command,
+        only_command=job.only_command,
+        on_begin=lambda: say("recording"),
+        on_progress=progress,
+    )
+    cut = "" if ending.complete else f" (cut short by {ending.reason})"
+    say(f"recorded {tally}{cut}; read it with: tifbpf report {job.output}")
+    return ending.exit_code
+
+
+if __name__ == "__main__":
+    run_and_exit(lambda: main(msgspec.json.decode(sys.argv[1], type=Job, dec_hook=_path)))

@@ -1,0 +1,59 @@
+"""The layout of the running kernel: what host/ finds out, put before what layouts/ knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tifbpf.errors import NoTypesError
+from tifbpf.host import collect, config, headers
+from tifbpf.host.btf import KernelTypes
+from tifbpf.host.facts import KernelFacts
+from tifbpf.layouts.establish import Established, LayoutFacts, establish
+from tifbpf.layouts.model import Layout
+from tifbpf.routes.model import interest
+
+
+def host_facts() -> KernelFacts:
+    """Return what the running kernel offers to the routes."""
+    return collect.collect(interest())
+
+
+def establish_running(headers_directory: Path | None = None) -> Established:
+    """Return the running kernel's layout, and the evidence that it rests on.
+
+    Args:
+        headers_directory: a headers tree that decides, instead of the headers installed for this build.
+
+    Raises:
+        UnknownKernelError: nothing that is known fits.
+        NoTypesError: no BTF, and no headers of this build.
+    """
+    uname = os.uname()
+    built = config.read()
+    tree = headers_directory or headers.find()
+    bits = members = task = None
+    try:
+        with KernelTypes() as types:
+            bits = types.enum_values("syscall_work_bit")
+            members = types.struct_members("thread_info")
+            task = types.struct_members("task_struct")
+    except NoTypesError:
+        if tree is None:
+            raise
+    return establish(
+        LayoutFacts(
+            release=uname.release,
+            version=uname.version,
+            config=built.options if built else None,
+            headers=tree,
+            syscall_work_bits=bits,
+            thread_info_members=members,
+            task_struct_members=frozenset(task) if task is not None else None,
+        )
+    )
+
+
+def running_layout(headers_directory: Path | None = None) -> Layout:
+    """Return the running kernel's layout alone; raises as `establish_running` does."""
+    return establish_running(headers_directory).layout

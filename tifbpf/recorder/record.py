@@ -1,0 +1,88 @@
+"""The main job: a session, its intervals, and the recording that they become."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tifbpf.host import bcc, privileges
+from tifbpf.recorder import workload
+from tifbpf.recorder.identity import recorder_identity
+from tifbpf.recorder.options import Options
+from tifbpf.recorder.run import Ending, run, signals_kept
+from tifbpf.recorder.session import Flush, Session
+from tifbpf.recorder.tally import Tally
+from tifbpf.recording.writer import RecordingWriter
+
+
+def record(
+    options: Options,
+    *,
+    output: Path,
+    force: bool = False,
+    duration_ns: int | None = None,
+    command: Sequence[str] = (),
+    only_command: bool = False,
+    on_begin: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Tally], None] = lambda tally: None,
+) -> tuple[Ending, Tally]:
+    """Record into `output`.
+
+    Args:
+        options: what to record.
+        output: the recording; its segments are kept beside it until it is complete.
+        force: overwrite it.
+        duration_ns: how long; None: until CMD ends or a signal comes.
+        command: CMD and its arguments, run while recording.
+        only_command: record CMD and its children (and `options.filters.pids`), not the host.
+        on_begin: called once, when exits begin to count.
+        on_progress: called after every interval.
+
+    Raises:
+        TifbpfError: whatever a user or a host can cause. What was recorded until then is kept.
+    """
+    privileges.require()
+    bcc.find()
+    if command:
+        workload.find(command)
+    writer = RecordingWriter(output, force=force)
+    tally = Tally()
+    with contextlib.ExitStack() as stack:
+        stack.callback(writer.abandon)
+        child = None
+        if command:
+            child = workload.Workload(command)
+            stack.callback(child.stop)
+            if only_command:
+                filters = msgspec.structs.replace(options.filters, pids=(*options.filters.pids, child.pid))
+                options = msgspec.structs.replace(options, filters=filters)
+        session = stack.enter_context(Session(options))
+        identity = recorder_identity()
+
+        def keep(flush: Flush) -> None:
+            writer.flush(
+                flush.rows,
+                start_ns=flush.start_ns,
+                interval_ns=flush.interval_ns,
+                metadata=flush.metadata,
+                recorder=identity,
+            )
+            tally.add(flush)
+            on_progress(tally)
+
+        stack.enter_context(signals_kept())
+        ending = run(
+            session,
+            interval_ns=options.interval_ns,
+            duration_ns=duration_ns,
+            workload=child,
+            on_begin=on_begin,
+            on_flush=keep,
+        )
+        last = session.finish()
+        keep(last)
+        writer.finish(msgspec.structs.replace(last.metadata, complete=ending.complete, ended=ending.reason))
+    return ending, tally
