@@ -1,0 +1,69 @@
+# Two targets do everything, each installing what it needs on Debian 12 and its relatives:
+#   make record   record this host beside a workload, and print the report
+#   make test     all tests
+# `make bench` prints the figures of tests/bench/.
+
+PYTHON    ?= /usr/bin/python3
+VENV      := .venv
+BIN       := $(VENV)/bin
+# Recording and most tests need root; who is root already needs no sudo.
+SUDO      := $(if $(filter 0,$(shell id -u)),,sudo)
+SECONDS   ?= 10
+RECORDING ?= exits-$(shell date +%Y%m%d-%H%M%S).tif.parquet
+
+# linux-libc-dev: the user-space headers that the BPF programs are compiled against.
+RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
+TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils
+
+.PHONY: help record test bench docs clean
+help:
+	@sed -n '/^#/!q; s/^# \?//p' Makefile
+
+# $(call installed,PACKAGES): install those that are missing, and nothing if none is.
+define installed
+	@missing=$$(for name in $(1); do \
+		dpkg-query -W -f='$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; \
+	done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing" $$missing; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+# bcc is a package of the distribution's, so the environment has to see those.
+define environment
+	@test -x $(BIN)/python || $(PYTHON) -m venv --system-site-packages $(VENV)
+	@cmp -s pyproject.toml $(VENV)/installed-$(1) || { \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(2)' && \
+		cp pyproject.toml $(VENV)/installed-$(1); }
+endef
+
+record:
+	$(call installed,$(RECORD_PACKAGES))
+	$(call environment,run,.)
+	$(SUDO) $(BIN)/tifbpf record --by syscall,comm -o $(RECORDING) -- tests/workload $(BIN)/tifbpf $(SECONDS)
+	$(BIN)/tifbpf report $(RECORDING)
+
+test:
+	$(call installed,$(TEST_PACKAGES))
+	$(call environment,dev,.[dev])
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest -n auto tests/unit
+	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest tests/live
+
+bench:
+	$(call installed,$(TEST_PACKAGES))
+	$(call environment,dev,.[dev])
+	$(SUDO) $(BIN)/python -m tests.bench
+
+docs:
+	$(call environment,dev,.[dev])
+	$(BIN)/python -m tests.reference
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

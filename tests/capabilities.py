@@ -1,0 +1,114 @@
+"""What a host may lack, and the only reasons for which a test may be skipped.
+
+`TIFBPF_REQUIRE` names what this host is known to have (a comma-separated list, or `all`): a test that would
+be skipped for want of one of these fails instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tifbpf.recorder.cgroups import unified_mount
+
+
+def _root() -> bool:
+    return os.geteuid() == 0
+
+
+def _bcc() -> bool:
+    return importlib.util.find_spec("bcc") is not None
+
+
+def _btf() -> bool:
+    return Path("/sys/kernel/btf/vmlinux").is_file()
+
+
+def _raw_tracepoint() -> bool:
+    return _root() and _bcc() and _btf() and Path("/proc/sys/kernel/unprivileged_bpf_disabled").exists()
+
+
+def _io_uring() -> bool:
+    # io_uring_setup(2) with a null argument: EFAULT where the call exists and is allowed.
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(425, 1, None)
+    return ctypes.get_errno() == 14
+
+
+def _uprobe() -> bool:
+    # A perf event on the first byte of the C library's file, which nothing executes.
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    path = next(line.split()[-1] for line in maps if "libc" in line)
+    name = ctypes.create_string_buffer(path.encode())
+    attributes = (ctypes.c_uint64 * 9)()
+    # type and size of struct perf_event_attr, then, at 56, the path's address; the offset after it is 0.
+    pmu = int(Path("/sys/bus/event_source/devices/uprobe/type").read_text())
+    attributes[0] = ctypes.sizeof(attributes) << 32 | pmu
+    attributes[7] = ctypes.addressof(name)
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = int(libc.syscall(298, ctypes.byref(attributes), 0, -1, ctypes.c_long(-1), ctypes.c_long(8)))
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0
+
+
+def _two_cpus() -> bool:
+    return len(os.sched_getaffinity(0)) >= 2
+
+
+def _binutils() -> bool:
+    return shutil.which("as") is not None and shutil.which("objcopy") is not None
+
+
+def _int80() -> bool:
+    # CONFIG_IA32_EMULATION, and not switched off at boot: only then may a 32-bit program be registered.
+    return Path("/proc/sys/abi/vsyscall32").exists()
+
+
+def _bpftrace() -> bool:
+    return shutil.which("bpftrace") is not None and _root()
+
+
+def _cgroup2() -> bool:
+    mount = unified_mount()
+    return _root() and mount is not None and os.access(mount, os.W_OK)
+
+
+CAPABILITIES: dict[str, Callable[[], bool]] = {
+    "root": _root,
+    "bcc": _bcc,
+    "btf": _btf,
+    "raw_tracepoint": _raw_tracepoint,
+    "io_uring": _io_uring,
+    "uprobe": _uprobe,
+    "int80": _int80,
+    "binutils": _binutils,
+    "two_cpus": _two_cpus,
+    "bpftrace": _bpftrace,
+    "cgroup2": _cgroup2,
+}
+
+
+@functools.cache
+def present(capability: str) -> bool:
+    """Whether this host has it."""
+    with contextlib.suppress(OSError):
+        return CAPABILITIES[capability]()
+    return False
+
+
+def required() -> frozenset[str]:
+    """What `TIFBPF_REQUIRE` says that this host has."""
+    value = os.environ.get("TIFBPF_REQUIRE", "")
+    if value == "all":
+        return frozenset(CAPABILITIES)
+    named = frozenset(filter(None, value.split(",")))
+    if unknown := named - CAPABILITIES.keys():
+        raise ValueError(f"TIFBPF_REQUIRE: no such capability: {', '.join(sorted(unknown))}")
+    return named

@@ -1,0 +1,127 @@
+"""The options that `record` and `stat` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tifbpf.recorder.options import Options
+
+DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
+
+Duration = Annotated[
+    float | None,
+    typer.Option("-d", "--duration", metavar="SECONDS", min=0.001, help="How long; else until Ctrl-C."),
+]
+Interval = Annotated[
+    float, typer.Option("--interval", metavar="SECONDS", min=0.01, help="How finely to resolve time.")
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="DIMENSION",
+        help="Keep apart by syscall, comm, pid, cgroup or cpu; several with commas.",
+    ),
+]
+Pid = Annotated[
+    list[int] | None,
+    typer.Option("--pid", metavar="PID", min=1, help="Only this process and its children."),
+]
+Comm = Annotated[list[str] | None, typer.Option("--comm", metavar="NAME", help="Only threads of this name.")]
+Cgroup = Annotated[
+    list[Path] | None,
+    typer.Option("--cgroup", metavar="DIR", help="Only this cgroup (v2) and those below it."),
+]
+Cpu = Annotated[str | None, typer.Option("--cpu", metavar="LIST", help="Only these CPUs, e.g. 0-3,5.")]
+Syscall = Annotated[
+    list[str] | None,
+    typer.Option("--syscall", metavar="NAME", help="Only this system call, by name or number."),
+]
+IncludeSelf = Annotated[bool, typer.Option("--include-self", help="Keep tifbpf's own exits.")]
+OnlyCommand = Annotated[
+    bool, typer.Option("--only-command", help="Only CMD and its children, not the whole host.")
+]
+Route = Annotated[
+    str | None, typer.Option("--route", metavar="NAME", help="Take this route; see `tifbpf doctor`.")
+]
+Headers = Annotated[
+    Path | None,
+    typer.Option("--headers", metavar="DIR", help="Kernel headers that decide the layout."),
+]
+MapSize = Annotated[
+    int | None,
+    typer.Option("--map-size", metavar="N", min=1, help="Classes of exits per interval (16384)."),
+]
+Command = Annotated[
+    list[str] | None, typer.Argument(metavar="CMD", help="Record while this command runs; best after --.")
+]
+
+
+def dimensions(by: list[str] | None) -> tuple[str, ...]:
+    """Return the dimensions of all `--by`, in the recording's order.
+
+    Raises:
+        typer.BadParameter: there is no such dimension.
+    """
+    asked = {name for value in by or () for name in value.split(",") if name}
+    if unknown := sorted(asked - set(DIMENSIONS)):
+        raise typer.BadParameter(f"no such dimension: {unknown[0]}; there are {', '.join(DIMENSIONS)}")
+    return tuple(name for name in DIMENSIONS if name in asked)
+
+
+def collect(
+    *,
+    by: list[str] | None,
+    interval: float,
+    pid: list[int] | None,
+    comm: list[str] | None,
+    cgroup: list[Path] | None,
+    cpu: str | None,
+    syscall: list[str] | None,
+    include_self: bool,
+    route: str | None,
+    headers: Path | None,
+    map_size: int | None,
+    command_line: list[str],
+) -> Options:
+    """Return the session's options.
+
+    Raises:
+        TifbpfError: a value makes no sense.
+    """
+    from tifbpf.recorder.filters import Filters
+    from tifbpf.recorder.options import MAX_CLASSES, Options
+
+    filters = Filters(
+        pids=tuple(pid or ()),
+        comms=tuple(comm or ()),
+        cgroups=tuple(cgroup or ()),
+        cpus=cpu,
+        syscalls=tuple(syscall or ()),
+        include_self=include_self,
+    )
+    return Options(
+        dimensions=dimensions(by),
+        filters=filters,
+        interval_ns=round(interval * 1e9),
+        route=route,
+        headers=headers,
+        command=tuple(command_line),
+        max_classes=map_size or MAX_CLASSES,
+    )
+
+
+def check_end(duration: float | None, command: list[str] | None, only_command: bool) -> None:
+    """Make sure that the recording has at most one end.
+
+    Raises:
+        typer.BadParameter: it would have two, or `--only-command` has no command.
+    """
+    if duration is not None and command:
+        raise typer.BadParameter("give --duration or CMD, not both")
+    if only_command and not command:
+        raise typer.BadParameter("--only-command wants a CMD after --")

@@ -1,0 +1,70 @@
+"""`tifbpf record`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tifbpf.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("record", context_settings={"allow_interspersed_args": False})(record)
+
+
+def record(
+    command: options.Command = None,
+    duration: options.Duration = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The recording (exits-DATE-TIME.tif.parquet)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the recording.")] = False,
+    interval: options.Interval = 1.0,
+    by: options.By = None,
+    pid: options.Pid = None,
+    comm: options.Comm = None,
+    cgroup: options.Cgroup = None,
+    cpu: options.Cpu = None,
+    syscall: options.Syscall = None,
+    include_self: options.IncludeSelf = False,
+    only_command: options.OnlyCommand = False,
+    route: options.Route = None,
+    headers: options.Headers = None,
+    map_size: options.MapSize = None,
+) -> None:
+    """Record the exits of this host.
+
+    For a time (-d), while CMD runs, or until Ctrl-C. The exit code is CMD's. Example: tifbpf record --by
+    syscall,comm -- make -j8
+    """
+    options.check_end(duration, command, only_command)
+    wanted = options.collect(
+        by=by,
+        interval=interval,
+        pid=pid,
+        comm=comm,
+        cgroup=cgroup,
+        cpu=cpu,
+        syscall=syscall,
+        include_self=include_self,
+        route=route,
+        headers=headers,
+        map_size=map_size,
+        command_line=["tifbpf", *sys.argv[1:]],
+    )
+    from tifbpf.recorder.__main__ import Job
+
+    Job(
+        options=wanted,
+        output=output or Path(time.strftime("exits-%Y%m%d-%H%M%S.tif.parquet")),
+        force=force,
+        duration_ns=None if duration is None else round(duration * 1e9),
+        command=tuple(command or ()),
+        only_command=only_command,
+    ).execute()

@@ -1,0 +1,72 @@
+"""`tifbpf stat`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tifbpf.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("stat", context_settings={"allow_interspersed_args": False})(stat)
+
+
+def stat(
+    command: options.Command = None,
+    duration: options.Duration = None,
+    by: options.By = None,
+    pid: options.Pid = None,
+    comm: options.Comm = None,
+    cgroup: options.Cgroup = None,
+    cpu: options.Cpu = None,
+    syscall: options.Syscall = None,
+    include_self: options.IncludeSelf = False,
+    only_command: options.OnlyCommand = False,
+    route: options.Route = None,
+    headers: options.Headers = None,
+    map_size: options.MapSize = None,
+) -> int:
+    """Count exits and print a summary.
+
+    For a time (-d), while CMD runs, or until Ctrl-C; keeps no file. With CMD it goes to stderr, as in
+    perf stat, and the exit code is CMD's. Example: tifbpf stat -- make
+    """
+    options.check_end(duration, command, only_command)
+    wanted = options.collect(
+        by=by,
+        interval=1.0,
+        pid=pid,
+        comm=comm,
+        cgroup=cgroup,
+        cpu=cpu,
+        syscall=syscall,
+        include_self=include_self,
+        route=route,
+        headers=headers,
+        map_size=map_size,
+        command_line=["tifbpf", *sys.argv[1:]],
+    )
+    import tempfile
+    from pathlib import Path
+
+    from tifbpf.recorder.record import record
+
+    with tempfile.TemporaryDirectory(prefix="tifbpf-") as directory:
+        recording = Path(directory, "stat.tif.parquet")
+        ending, _ = record(
+            wanted,
+            output=recording,
+            duration_ns=None if duration is None else round(duration * 1e9),
+            command=command or (),
+            only_command=only_command,
+        )
+        # pandas comes when nothing is attached any more.
+        import tifbpf
+        from tifbpf.reporters import model, terminal
+
+        report = model.build(tifbpf.read(recording))
+        terminal.console(stderr=bool(command)).print(terminal.summary(report))
+    return ending.exit_code
