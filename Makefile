@@ -49,6 +49,8 @@ record:
 test:
 	$(call installed,$(TEST_PACKAGES))
 	$(call environment,dev,.[dev])
+	@# tifbpf does without tracefs; bpftrace, which it is compared with, does not.
+	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

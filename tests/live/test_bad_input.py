@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import TIFBPF, run
+from tests.live.conftest import AS_NOBODY, TIFBPF, run
 from tifbpf.errors import ExitCode
 
 pytestmark = [pytest.mark.live, pytest.mark.requires("root", "raw_tracepoint")]
@@ -37,7 +37,7 @@ def hiding(tmp_path: Path, *places: str) -> list[str]:
 
 
 def test_not_root(output: Path) -> None:
-    done = shell(["setpriv", "--reuid=65534", "--clear-groups", *RECORD, "-o", str(output)])
+    done = shell([*AS_NOBODY, *RECORD, "-o", str(output)])
     refused(done, ExitCode.NOT_ROOT, "needs root", "sudo")
 
 

@@ -6,15 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.live.conftest import AS_NOBODY
 from tifbpf.errors import ExitCode
 
 pytestmark = pytest.mark.live
 
-NOBODY = 65534
 COMMAND = "from tifbpf.cli import main; main()"
 # PR_CAPBSET_DROP of CAP_SYS_ADMIN, CAP_PERFMON and CAP_BPF, which an exec then takes from root too.
 WITHOUT_CAPABILITIES = f"""
@@ -26,14 +27,14 @@ os.execv(sys.executable, [sys.executable, "-c", {COMMAND!r}, *sys.argv[1:]])
 
 
 def doctor(
-    *options: str, command: str = COMMAND, user: int | None = None, path: Path | None = None
+    *options: str, command: str = COMMAND, before: Sequence[str] = (), path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     return subprocess.run(
-        [sys.executable, "-c", command, "doctor", *options],
-        capture_output=True, text=True, user=user, env=environment, check=False, timeout=60,
+        [*before, sys.executable, "-c", command, "doctor", *options],
+        capture_output=True, text=True, env=environment, check=False, timeout=60,
     )  # fmt: skip
 
 
@@ -101,13 +102,13 @@ class TestWhatIsInTheWay:
 @pytest.mark.requires("root")
 class TestAsNobody:
     def test_says_what_it_cannot_see_and_does_not_fail(self) -> None:
-        done = doctor(user=NOBODY)
+        done = doctor(before=AS_NOBODY)
         assert done.returncode == ExitCode.NOT_ROOT
         assert done.stderr == ""
         assert "recording needs root: run it with sudo" in " ".join(done.stdout.split())
         assert "unseen: kallsyms" in done.stdout
 
     def test_unknown_is_not_no(self) -> None:
-        found = json.loads(doctor("--json", user=NOBODY).stdout)
+        found = json.loads(doctor("--json", before=AS_NOBODY).stdout)
         assert found["facts"]["ways"]["raw_tracepoint"]["answer"] is None
         assert found["obstacles"][0]["text"] == "recording needs root: run it with sudo"

@@ -111,10 +111,13 @@ def test_the_exit_code_is_the_commands(output: Path, script: str, code: int) -> 
 
 
 def test_a_recorder_that_is_told_to_stop_stops_its_command(output: Path) -> None:
-    recorder = Recorder(output, "--", "sleep", "987654")
+    mark = output.with_name("pid")
+    recorder = Recorder(output, "--", "sh", "-c", f"echo $$ > {mark}; exec sleep 1000")
+    while not (mark.exists() and mark.read_text().strip()):
+        time.sleep(0.01)
     recorder.end(signal.SIGTERM)
     assert recorder.process.returncode == 128 + signal.SIGTERM
-    assert subprocess.run(["pgrep", "-f", "sleep 987654"], check=False).returncode == 1
+    assert not Path(f"/proc/{mark.read_text().strip()}").exists()
 
 
 def test_the_parts_of_the_key_are_as_long_as_the_compiler_made_them() -> None:
