@@ -382,3 +382,22 @@ def test_observations() -> None:
 )
 def test_contradictions(version: str, observed: dict[str, int | None], says: list[str]) -> None:
     assert contradictions(catalogue.for_kernel(version), observed) == says
+
+
+LAZY = "TRACE_FLAG_NEED_RESCHED_LAZY"
+FLAGS = frozenset({"TRACE_FLAG_IRQS_OFF", "TRACE_FLAG_NEED_RESCHED"})
+
+
+def test_a_backport_of_lazy_preemption_shows_without_a_configuration() -> None:
+    # A 6.12 by its number whose BTF has the flag has 6.13's bits, as Debian's 6.12-rt.
+    silent = msgspec.structs.replace(facts_of("6.12.117"), config=None)
+    plain, lazy = (
+        establish(msgspec.structs.replace(silent, trace_flags=flags)) for flags in (FLAGS, FLAGS | {LAZY})
+    )
+    assert (plain.layout.name, lazy.layout.name) == ("5.19", "6.13")
+    assert (f"enum trace_flag_type has a {LAZY}", "decides") in verdicts(lazy)
+
+
+def test_a_vanilla_kernel_without_the_flag_is_no_rt_kernel() -> None:
+    facts = msgspec.structs.replace(facts_of("6.1.192"), config=None, thread_info_members=None)
+    assert establish(msgspec.structs.replace(facts, trace_flags=FLAGS)).layout.name == "5.19"

@@ -60,6 +60,18 @@ def instruction(opcode: int, destination: int = 0, source: int = 0, offset: int 
 RETURN_0 = instruction(0xB7) + instruction(0x95)
 """`r0 = 0; exit`"""
 
+_PROBE_READ_KERNEL = 113
+
+READ_KERNEL = (
+    instruction(0xBF, 1, 10)
+    + instruction(0x07, 1, value=-8)
+    + instruction(0xB7, 2, value=8)
+    + instruction(0xB7, 3)
+    + instruction(0x85, value=_PROBE_READ_KERNEL)
+    + RETURN_0
+)
+"""`bpf_probe_read_kernel(stack, 8, 0)`, which lockdown=confidentiality takes away from programs."""
+
 
 def load(
     kind: ProgramType, instructions: bytes = RETURN_0, *, attach_type: int = 0, attach_btf_id: int = 0

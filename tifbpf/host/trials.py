@@ -29,6 +29,7 @@ _PERF_FLAG_FD_CLOEXEC = 8
 # An attribute as long as PERF_ATTR_SIZE_VER5, which every kernel with kprobe events by perf knows.
 _PERF_ATTR_SIZE = 112
 _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
+_ADDRESSES = "run as root, with the sysctl kernel.kptr_restrict below 2"
 _NO_SUCH_TRACEPOINT = b"tifbpf_no_such_tracepoint"
 _NO_KPROBES = "a kernel with CONFIG_KPROBES=y"
 
@@ -98,12 +99,28 @@ def _fentry() -> Finding:
         number = types.function_id(HARMLESS)
     if number is None:
         return Finding(answer=None, said=f"no {HARMLESS} to try it on")
-    program = programs.load(ProgramType.TRACING, attach_type=FENTRY, attach_btf_id=number)
+    program = _load_reader(ProgramType.TRACING, attach_type=FENTRY, attach_btf_id=number)
     try:
         os.close(programs.check(libbpf.library().bpf_raw_tracepoint_open(None, program)))
     finally:
         os.close(program)
     return Finding(answer=True, said=f"attached to {HARMLESS}")
+
+
+def _load_reader(kind: ProgramType, *, attach_type: int = 0, attach_btf_id: int = 0) -> int:
+    """Load a program that reads kernel memory, as every probe does.
+
+    The verifier says EINVAL where lockdown has withdrawn the helper (kernel/trace/bpf_trace.c,
+    LOCKDOWN_BPF_READ_KERNEL); a program that reads nothing is still allowed there.
+    """
+    load = partial(programs.load, kind, attach_type=attach_type, attach_btf_id=attach_btf_id)
+    try:
+        return load(programs.READ_KERNEL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    os.close(load())
+    raise OSError(errno.EPERM, "BPF programs may not read kernel memory")
 
 
 def _kprobe() -> Finding:
@@ -129,7 +146,7 @@ def _kprobe_events() -> bool:
 
 def _breakpoint(place: Place | None, explain: Explain) -> Finding:
     if place is None or not place.address:
-        return Finding(answer=None, said="no kernel address to try it on", remedy="run as root")
+        return Finding(answer=None, said="no kernel address to try it on", remedy=_ADDRESSES)
     try:
         descriptor = _perf_event_open(
             _PERF_TYPE_BREAKPOINT, place.address, ctypes.sizeof(ctypes.c_long), _HW_BREAKPOINT_X
@@ -149,7 +166,7 @@ def _breakpoint(place: Place | None, explain: Explain) -> Finding:
 
 def _raw_tracepoint() -> Finding:
     """Attach to a tracepoint that does not exist: to be told just that is to be allowed to attach."""
-    program = programs.load(ProgramType.RAW_TRACEPOINT)
+    program = _load_reader(ProgramType.RAW_TRACEPOINT)
     try:
         os.close(programs.check(libbpf.library().bpf_raw_tracepoint_open(_NO_SUCH_TRACEPOINT, program)))
     except OSError as error:

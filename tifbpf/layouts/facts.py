@@ -37,6 +37,8 @@ class LayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     """BTF: the members of `struct task_struct`."""
     symbols: frozenset[str] | None = None
     """Functions seen in kallsyms; it need not be all of them."""
+    trace_flags: frozenset[str] | None = None
+    """BTF: the enumerators of `enum trace_flag_type`."""
 
     @property
     def upstream(self) -> Release:
@@ -57,7 +59,7 @@ class LayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     def silent(self) -> bool:
         """Whether there is nothing but the release and the version string."""
         seen = (self.config, self.syscall_work_bits, self.thread_info_members, self.task_struct_members)
-        return all(source is None for source in (*seen, self.symbols))
+        return all(source is None for source in (*seen, self.symbols, self.trace_flags))
 
 
 class Kind(StrEnum):
@@ -67,6 +69,7 @@ class Kind(StrEnum):
     THREAD_INFO = "thread_info"
     TASK_STRUCT = "task_struct"
     SYMBOL = "symbol"
+    TRACE_FLAG = "trace_flag"
 
     def holds(self, facts: LayoutFacts, name: str) -> bool | None:
         """Whether `facts` have it; None where that cannot be told."""
@@ -82,6 +85,8 @@ class Kind(StrEnum):
                 seen = facts.task_struct_members
             case Kind.SYMBOL:
                 return True if name in (facts.symbols or ()) else None
+            case Kind.TRACE_FLAG:
+                seen = facts.trace_flags
         return None if seen is None else name in seen
 
     def says(self, name: str, present: bool) -> str:
@@ -91,6 +96,8 @@ class Kind(StrEnum):
                 return f"CONFIG_{name} is {'set' if present else 'not set'}"
             case Kind.SYMBOL:
                 return f"the kernel has {name}()"
+            case Kind.TRACE_FLAG:
+                return f"enum trace_flag_type has {'a' if present else 'no'} {name}"
             case _:
                 return f"struct {self} has {'a' if present else 'no'} member {name}"
 
@@ -137,6 +144,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not self.always or (self.given and not self.kind.holds(facts, self.given)):
             return None
         return False, self.necessary
+
+
+def symbols() -> frozenset[str]:
+    """Return the functions that the table asks for."""
+    return frozenset(fact.name for fact in table() if fact.kind is Kind.SYMBOL)
 
 
 @functools.cache

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from tifbpf.errors import NoTypesError
-from tifbpf.host import collect, config, headers
+from tifbpf.host import collect, config, headers, kallsyms
 from tifbpf.host.btf import KernelTypes
 from tifbpf.host.facts import KernelFacts
+from tifbpf.layouts import facts
 from tifbpf.layouts.establish import Established, LayoutFacts, establish
 from tifbpf.layouts.model import Layout
 from tifbpf.routes.model import interest
@@ -32,12 +33,13 @@ def establish_running(headers_directory: Path | None = None) -> Established:
     uname = os.uname()
     built = config.read()
     tree = headers_directory or headers.find()
-    bits = members = task = None
+    bits = members = task = flags = None
     try:
         with KernelTypes() as types:
             bits = types.enum_values("syscall_work_bit")
             members = types.struct_members("thread_info")
             task = types.struct_members("task_struct")
+            flags = types.enum_values("trace_flag_type")
     except NoTypesError:
         if tree is None:
             raise
@@ -50,6 +52,8 @@ def establish_running(headers_directory: Path | None = None) -> Established:
             syscall_work_bits=bits,
             thread_info_members=members,
             task_struct_members=frozenset(task) if task is not None else None,
+            symbols=frozenset(places) if (places := kallsyms.find(facts.symbols()).places) else None,
+            trace_flags=frozenset(flags) if flags is not None else None,
         )
     )
 
