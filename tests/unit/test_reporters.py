@@ -22,7 +22,7 @@ from tests.unit.recordings import covered, row, segment, write
 from tests.unit.test_analysis import MIXED
 from tifbpf import resources
 from tifbpf.layouts.model import Context, Evidence, Word
-from tifbpf.recording.metadata import Host, Losses, ObserverEffect, SelfTest
+from tifbpf.recording.metadata import Host, Losses, ObserverEffect, SelfTest, Totals
 from tifbpf.reporters import csv as csv_reporter
 from tifbpf.reporters import json as json_reporter
 from tifbpf.reporters import markdown, model, schema, terminal
@@ -348,6 +348,12 @@ class TestCaveats:
     def test_filters(self, tmp_path: Path) -> None:
         assert self.caveats(built(tmp_path, MIXED, filters={"pid": "12", "self": "excluded"}))["filter"] == [
             "Not the whole host, only pid 12."
+        ]
+
+    def test_children_that_were_not_followed(self, tmp_path: Path) -> None:
+        totals = Totals(seen=1137, recorded=1137, not_followed=3)
+        assert self.caveats(built(tmp_path, MIXED, totals=totals))["filter"] == [
+            "3 children could not be followed, there being too many at once: their exits are missing."
         ]
 
     def test_a_contradicted_layout(self, tmp_path: Path) -> None:

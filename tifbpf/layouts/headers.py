@@ -118,14 +118,7 @@ def _configuration(roots: Iterable[Path], given: Mapping[str, str] | None) -> tu
             return dict(lines), f"configured by {root / '.config'}"
         generated = root / "include/generated/autoconf.h"
         if lines := re.findall(r"^#define CONFIG_(\w+) (.*)$", _text(generated), re.MULTILINE):
-            return {
-                name.removesuffix("_MODULE"): "m"
-                if name.endswith("_MODULE")
-                else "y"
-                if value == "1"
-                else value
-                for name, value in lines
-            }, f"configured by {generated}"
+            return dict(_option(name, value) for name, value in lines), f"configured by {generated}"
     if given is not None:
         return given, "configured as the kernel that runs"
     return _USUAL, "configured as usual"

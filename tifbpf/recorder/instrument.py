@@ -72,7 +72,6 @@ class Instrument:
         """
         self._probe = probe
         self._filters = filters
-        self._own_bit = own_bit
         self._stack = contextlib.ExitStack()
         self._links: list[Descriptor] = []
         codec = KeyCodec(dimensions)

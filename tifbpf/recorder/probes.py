@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tifbpf.layouts.model import Context, Word
+from tifbpf.layouts.model import Context
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,5 +40,3 @@ PROBES = {
 }
 
 PROGRAM_TYPE = "RAW_TRACEPOINT"
-WORDS = (Word.TIF, Word.SYSCALL_WORK)
-"""The order of a pair of words."""

@@ -141,6 +141,7 @@ class Session:
             seen=self._totals.seen + interval.seen,
             recorded=self._totals.recorded + interval.recorded,
             filtered=self._totals.filtered + interval.filtered,
+            not_followed=self._instrument.not_followed(),
             losses=Losses(
                 map_full=losses.map_full + interval.map_full,
                 read_failed=losses.read_failed + interval.read_failed,

@@ -82,6 +82,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     recorded: int = 0
     filtered: int = 0
     """Exits that a filter left out; in neither of the others."""
+    not_followed: int = 0
+    """Children that `--pid` should have followed and could not, there being too many; their exits count as
+    filtered."""
     losses: Losses = Losses()
 
 

@@ -18,6 +18,7 @@ def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
         *_emptiness(recordings),
         *(caveat for recording in recordings.recordings for caveat in _ending(recording)),
         *_losses(recordings),
+        *_followed(recordings),
         *(caveat for metadata in recordings.metadata for caveat in _observation(metadata)),
         *_layouts(recordings),
         *_dimensions(recordings),
@@ -74,6 +75,15 @@ def _losses(recordings: Recordings) -> Iterator[Caveat]:
             kind="loss",
             text=f"{numbers.count(lost)} of {numbers.count(seen)} exits seen were lost "
             f"({numbers.share(lost / seen)}) and are in no other figure: {named}.",
+        )
+
+
+def _followed(recordings: Recordings) -> Iterator[Caveat]:
+    if missed := sum(metadata.totals.not_followed for metadata in recordings.metadata):
+        yield Caveat(
+            kind="filter",
+            text=f"{numbers.count(missed)} children could not be followed, there being too many at once: "
+            "their exits are missing.",
         )
 
 
