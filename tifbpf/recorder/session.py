@@ -104,10 +104,6 @@ class Session:
     ) -> None:
         self._instrument.close()
 
-    def follow(self, pid: int) -> None:
-        """Add a process, and its children to come, to those that are recorded."""
-        self._instrument.follow([pid])
-
     def begin(self) -> None:
         """Forget what was seen so far, and start the clock."""
         self._last_ns = self._began_ns = self._instrument.collector.take().flipped_ns
