@@ -172,6 +172,8 @@ class Instrument:
         for pid in waiting:
             if not (_PROC / str(pid)).exists():
                 raise TifbpfError(f"no process {pid}: look for it with ps, or leave out --pid")
+        # A child found on the way may be gone by now, which is nobody's mistake.
+        for pid in waiting:
             self._maps["followed"].update(struct.pack("<I", pid), b"\1")
             waiting += _children(pid)
 
