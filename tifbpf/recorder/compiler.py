@@ -24,8 +24,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     cflags: list[str]
-    kernel_source: str | None
-    """What bcc takes for the kernel's headers; None: let it find the real ones."""
+    kernel_source: str
+    """What bcc takes for the kernel's headers."""
     programs: dict[str, str]
     """Function to program type, a name of bcc's BPF class such as RAW_TRACEPOINT."""
     maps: list[str]
@@ -43,8 +43,7 @@ def _read_line(channel: socket.socket) -> bytes:
 
 
 def _compile(request: Request) -> tuple[list[int], object]:
-    if request.kernel_source is not None:
-        os.environ["BCC_KERNEL_SOURCE"] = request.kernel_source
+    os.environ["BCC_KERNEL_SOURCE"] = request.kernel_source
     from bcc import BPF
 
     module: Any = BPF(text=request.text, cflags=request.cflags)

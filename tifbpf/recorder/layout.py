@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from tifbpf.errors import NoTypesError
 from tifbpf.host import collect, config, headers, kallsyms
 from tifbpf.host.btf import KernelTypes
@@ -16,15 +18,20 @@ from tifbpf.routes.model import interest
 
 
 def host_facts() -> KernelFacts:
-    """Return what the running kernel offers to the routes."""
-    return collect.collect(interest())
+    """Return what the running kernel offers to the routes, and has of what tells layouts apart."""
+    wanted = interest()
+    # kallsyms is long: one pass for both.
+    return collect.collect(msgspec.structs.replace(wanted, functions=wanted.functions | facts.symbols()))
 
 
-def establish_running(headers_directory: Path | None = None) -> Established:
+def establish_running(
+    headers_directory: Path | None = None, kernel: KernelFacts | None = None
+) -> Established:
     """Return the running kernel's layout, and the evidence that it rests on.
 
     Args:
         headers_directory: a headers tree that decides, instead of the headers installed for this build.
+        kernel: what `host_facts` returned; None: kallsyms is read here.
 
     Raises:
         UnknownKernelError: nothing that is known fits.
@@ -52,10 +59,17 @@ def establish_running(headers_directory: Path | None = None) -> Established:
             syscall_work_bits=bits,
             thread_info_members=members,
             task_struct_members=frozenset(task) if task is not None else None,
-            symbols=frozenset(places) if (places := kallsyms.find(facts.symbols()).places) else None,
+            symbols=_symbols(kernel) or None,
             trace_flags=frozenset(flags) if flags is not None else None,
         )
     )
+
+
+def _symbols(kernel: KernelFacts | None) -> frozenset[str]:
+    wanted = facts.symbols()
+    if kernel is None:
+        return frozenset(kallsyms.find(wanted).places or ())
+    return frozenset(name for name in wanted if kernel.symbol(name).present)
 
 
 def running_layout(headers_directory: Path | None = None) -> Layout:

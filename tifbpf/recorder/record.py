@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import msgspec
 
 from tifbpf.host import bcc, privileges
 from tifbpf.recorder import workload
-from tifbpf.recorder.identity import recorder_identity
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.run import Ending, run, signals_kept
 from tifbpf.recorder.session import Flush, Session
 from tifbpf.recorder.tally import Tally
+from tifbpf.recording.process import start_time
 from tifbpf.recording.writer import RecordingWriter
 
 
@@ -60,7 +61,7 @@ def record(
                 filters = msgspec.structs.replace(options.filters, pids=(*options.filters.pids, child.pid))
                 options = msgspec.structs.replace(options, filters=filters)
         session = stack.enter_context(Session(options))
-        identity = recorder_identity()
+        identity = (os.getpid(), start_time(os.getpid()) or 0)
 
         def keep(flush: Flush) -> None:
             writer.flush(

@@ -56,7 +56,7 @@ class Session:
     def __enter__(self) -> Self:
         options = self._options
         facts = layout.host_facts()
-        established = layout.establish_running(options.headers)
+        established = layout.establish_running(options.headers, facts)
         self.layout = established.layout
         plan = choose(facts, options.route)
         plan.require()

@@ -27,6 +27,7 @@ from tifbpf.errors import (
 )
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import FOOTER_KEY, SCHEMA_VERSION, Metadata, Segment, decode, schema_of
+from tifbpf.recording.process import start_time
 from tifbpf.recording.schema import DIMENSIONS, SCHEMA
 from tifbpf.recording.writer import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.text import printable
@@ -336,18 +337,8 @@ def _check_totals(path: Path, metadata: Metadata, count: int, *, gaps: bool) -> 
 def _state(host: str, recorder: Segment) -> State:
     if host != socket.gethostname() or not Path("/proc/self/stat").exists():
         return State.UNFINISHED
-    alive = _start_time(recorder.recorder_pid) == recorder.recorder_start
+    alive = start_time(recorder.recorder_pid) == recorder.recorder_start
     return State.RECORDING if alive else State.KILLED
-
-
-def _start_time(pid: int) -> int | None:
-    """Return `starttime` of /proc/PID/stat; None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything; starttime is field 22, the name field 2 (proc(5)).
-    return int(stat.rpartition(b")")[2].split()[22 - 3])
 
 
 def _name(path: Path) -> str:
