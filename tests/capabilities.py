@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tifbpf.errors import ExerciseUnavailableError
+from tifbpf.exercises.audit_netlink import connected
 from tifbpf.recorder.cgroups import unified_mount
 
 
@@ -80,6 +82,36 @@ def _cgroup2() -> bool:
     return _root() and mount is not None and os.access(mount, os.W_OK)
 
 
+def _audit() -> bool:
+    # The kernel answers root of the initial namespaces, and nobody else.
+    with connected() as audit:
+        audit.enabled()
+    return True
+
+
+def _audit_on() -> bool:
+    with connected() as audit:
+        return audit.enabled() and not audit.has_task_rules()
+
+
+def _vm() -> bool:
+    # Imported here: in the guests, and where no guest is booted, nothing of it is needed.
+    from tests.vm import cache, machine
+
+    return not machine.missing() and cache.reachable()
+
+
+def _kprobe() -> bool:
+    return _raw_tracepoint() and Path("/sys/bus/event_source/devices/kprobe/type").exists()
+
+
+def _exit_function() -> bool:
+    # Before Linux 6.15: a function that all exits of system calls pass, and that anybody's kprobe may hook.
+    names = {b"exit_to_user_mode_prepare", b"syscall_exit_to_user_mode_prepare"}
+    with Path("/proc/kallsyms").open("rb") as lines:
+        return any(line.split()[2] in names for line in lines)
+
+
 CAPABILITIES: dict[str, Callable[[], bool]] = {
     "root": _root,
     "bcc": _bcc,
@@ -92,13 +124,18 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "two_cpus": _two_cpus,
     "bpftrace": _bpftrace,
     "cgroup2": _cgroup2,
+    "audit": _audit,
+    "audit_on": _audit_on,
+    "kprobe": _kprobe,
+    "exit_function": _exit_function,
+    "vm": _vm,
 }
 
 
 @functools.cache
 def present(capability: str) -> bool:
     """Whether this host has it."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ExerciseUnavailableError):
         return CAPABILITIES[capability]()
     return False
 
