@@ -35,13 +35,15 @@ static u32 my_tgid(void) {
     return mine.lookup(&tgid) ? tgid : 0;
 }
 
-// thread_info is the first member of task_struct: flags, syscall_work at 8, status at 16 (TS_COMPAT is 2).
+// thread_info is the first member of task_struct, and flags its first; TS_COMPAT is 2.
 static void read_words(struct exit_key *key) {
     u64 task = bpf_get_current_task();
     u32 status = 0;
     bpf_probe_read_kernel(&key->flags, 8, (void *)task);
-    bpf_probe_read_kernel(&key->work, 8, (void *)(task + 8));
-    bpf_probe_read_kernel(&status, 4, (void *)(task + 16));
+#ifdef SYSCALL_WORK
+    bpf_probe_read_kernel(&key->work, 8, (void *)(task + SYSCALL_WORK));
+#endif
+    bpf_probe_read_kernel(&status, 4, (void *)(task + STATUS));
     key->compat = status & 2;
 }
 
@@ -111,6 +113,13 @@ _NEED_RESCHED_TRACEPOINT = b"sched_set_need_resched_tp"
 _MAPS = (b"mine", b"tasks", b"exits", b"timers", b"signals", b"faults", b"reschedules", b"lost")
 
 
+def _offsets() -> list[str]:
+    """Return the offsets in thread_info: flags, syscall_work (since Linux 5.11), status."""
+    if b"\0syscall_work\0" in Path("/sys/kernel/btf/vmlinux").read_bytes():
+        return ["-DSYSCALL_WORK=8", "-DSTATUS=16"]
+    return ["-DSTATUS=8"]
+
+
 class Exit(NamedTuple):
     """One system call exit, or one timer interrupt (`nr` is 0 then)."""
 
@@ -142,7 +151,7 @@ class ExitCounter:
 
         self._bpf: Any = BPF(
             text=re.sub(r"COUNT\((\w+)\)", lambda match: _COUNT % match[1], _SOURCE).encode(),
-            cflags=["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"],
+            cflags=["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu", *_offsets()],
         )
 
     def watch(self, pids: Sequence[int]) -> None:

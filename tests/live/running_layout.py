@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 
-from tifbpf.layouts.catalogue import for_kernel
 from tifbpf.layouts.model import Bit, Layout, Word
+from tifbpf.recorder.layout import establish_running
 
 
 @functools.cache
 def layout() -> Layout:
     """The running kernel's."""
-    return for_kernel(os.uname().release)
+    return establish_running().layout
 
 
 def bit(name: str) -> Bit:

@@ -88,6 +88,26 @@ def test_fast_calls_are_counted_exactly_and_are_fast(exit_counter: ExitCounter) 
         assert exits_with(seen, "getppid", name) == 0
 
 
+@pytest.mark.requires("two_cpus", "btf")
+@pytest.mark.parametrize(("n", "processes"), [(1, 1), (1000, 1), (101, 8)])
+def test_migrations(exit_counter: ExitCounter, n: int, processes: int) -> None:
+    (expectation,) = exercises.get("rseq-migration").expectations(n)
+    assert expectation.bit is not None
+    seen = observe(exit_counter, "rseq-migration", n, processes)
+    assert exits_of(seen, "sched_setaffinity") == n * processes
+    assert exits_with(seen, "sched_setaffinity", expectation.bit) == n * processes
+
+
+@pytest.mark.requires("two_cpus", "btf")
+def test_calls_that_move_nobody(exit_counter: ExitCounter) -> None:
+    (expectation,) = exercises.get("rseq-migration").expectations(1)
+    assert expectation.bit is not None
+    seen = observe(exit_counter, "rseq-migration", 1000, control=True)
+    assert exits_of(seen, "sched_setaffinity") == 1000
+    # The machine has other reasons to preempt it, though not in every call.
+    assert exits_with(seen, "sched_setaffinity", expectation.bit) < 100
+
+
 @pytest.mark.requires("int80")
 def test_calls_by_the_32_bit_entry(exit_counter: ExitCounter) -> None:
     seen = observe(exit_counter, "int80", 1000)

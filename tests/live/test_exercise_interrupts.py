@@ -84,6 +84,16 @@ def test_no_preemption_by_a_process_on_another_cpu(exit_counter: ExitCounter) ->
     assert timers_with(observe(exit_counter, "resched", 500, control=True), "NEED_RESCHED") < 250
 
 
+def test_turns_of_two_fair_processes(exit_counter: ExitCounter) -> None:
+    (expectation,) = exercises.get("resched-fair").expectations(20)
+    assert expectation.bit is not None
+    seen = observe(exit_counter, "resched-fair", 20)
+    # The tick ends a turn; now and then a reschedule interrupt does.
+    assert timers_with(seen, expectation.bit) >= 15
+    if seen.reschedules is not None:
+        assert seen.reschedules[bit(expectation.bit).number] >= 15
+
+
 @pytest.mark.requires("uprobe")
 @pytest.mark.parametrize("n", [1, 1000])
 def test_uprobes_hit_as_often_as_perf_counts(exit_counter: ExitCounter, n: int) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tifbpf import exercises
 from tifbpf.errors import ExerciseUnavailableError
-from tifbpf.exercises import Expectation
-from tifbpf.exercises.preemption import chosen, configured
+from tifbpf.exercises import Expectation, kernel_types, resched_fair
+from tifbpf.exercises.preemption import chosen, configured, lazy
+from tifbpf.exercises.watching import with_spares
 from tifbpf.layouts.model import Context
 
 
@@ -50,6 +52,10 @@ def syscall_exits(bit: str | None, syscall: str, count: int) -> Expectation:
             [Expectation(context=Context.EXCEPTION, bit="SIGPENDING", syscall=None, count=7, exact=True)],
         ),
         (
+            "audit",
+            [syscall_exits("SYSCALL_AUDIT", "getppid", 7)],
+        ),
+        (
             "uprobe",
             [Expectation(context=Context.EXCEPTION, bit="UPROBE", syscall=None, count=7, exact=True)],
         ),
@@ -59,10 +65,47 @@ def test_what_seven_acts_cause(kind: str, expected: list[Expectation]) -> None:
     assert list(exercises.get(kind).expectations(7)) == expected
 
 
+@pytest.mark.parametrize(
+    ("types", "bit"), [(b"\0task_struct\0rseq_event\0", "RSEQ"), (b"\0task_struct\0", "NOTIFY_RESUME")]
+)
+def test_the_bit_of_a_migration(
+    types: bytes, bit: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    btf = tmp_path / "vmlinux"
+    btf.write_bytes(types)
+    monkeypatch.setattr(kernel_types, "BTF", btf)
+    (expectation,) = exercises.get("rseq-migration").expectations(7)
+    assert expectation == syscall_exits(bit, "sched_setaffinity", 7)
+
+
+@pytest.mark.parametrize("kind", ["rseq-migration", "cpu-timer"])
+def test_a_kernel_that_does_not_tell_the_bit(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernel_types, "BTF", tmp_path / "none")
+    with pytest.raises(ExerciseUnavailableError, match=r"^which bit is set depends on the kernel, .*no BTF"):
+        exercises.get(kind).expectations(7)
+
+
+@pytest.mark.parametrize(("lazy", "bit"), [(True, "NEED_RESCHED_LAZY"), (False, "NEED_RESCHED")])
+def test_the_bit_of_the_fair_class(lazy: bool, bit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resched_fair, "fair_is_lazy", lambda: lazy)
+    assert exercises.get("resched-fair").expectations(7) == (
+        Expectation(context=Context.INTERRUPT, bit=bit, syscall=None, count=7, exact=False),
+    )
+
+
+def test_a_kernel_that_does_not_tell_how_it_preempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resched_fair, "fair_is_lazy", lambda: None)
+    with pytest.raises(ExerciseUnavailableError, match=r"does not say whether it preempts lazily"):
+        exercises.get("resched-fair").expectations(7)
+
+
 def test_all_kinds_are_there_and_explain_themselves() -> None:
     assert set(exercises.names()) == {
-        "syscall", "int80", "signal", "task-work", "notify-signal", "resched-wakeup", "ptrace", "single-step",
-        "seccomp", "user-dispatch", "resched", "timer-signal", "cpu-timer", "page-fault-signal", "uprobe",
+        "syscall", "int80", "signal", "task-work", "notify-signal", "rseq-migration", "resched-wakeup",
+        "ptrace", "single-step", "seccomp", "user-dispatch", "audit", "resched", "resched-fair",
+        "timer-signal", "cpu-timer", "page-fault-signal", "uprobe",
     }  # fmt: skip
     for name in exercises.names():
         exercise = exercises.get(name)
@@ -156,3 +199,35 @@ def test_the_preemption_model_that_was_chosen(text: str, pattern: str, model: st
 )
 def test_the_preemption_model_of_a_config(config: str, model: str | None) -> None:
     assert configured(config) == model
+
+
+DYNAMIC = "#1 SMP PREEMPT_DYNAMIC Debian 6.18.15-1"
+REAL_TIME = "#1 SMP PREEMPT_RT Debian 6.12.117-1"
+LAZY_CONFIG = "CONFIG_PREEMPT_LAZY=y\nCONFIG_PREEMPT_RT=y\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "files", "answer"),
+    [
+        # 5.10, whose debugfs has no such file.
+        ("#1 SMP Debian 5.10.262-1", {}, False),
+        (DYNAMIC, {"model": "none voluntary full (lazy)\n"}, True),
+        (DYNAMIC, {"model": "none voluntary (full) lazy\n", "config": LAZY_CONFIG}, False),
+        (REAL_TIME, {"model": "full (lazy)\n"}, True),
+        (REAL_TIME, {"features": "GENTLE_FAIR_SLEEPERS PREEMPT_LAZY HRTICK\n"}, True),
+        (REAL_TIME, {"features": "GENTLE_FAIR_SLEEPERS NO_PREEMPT_LAZY\n", "config": LAZY_CONFIG}, False),
+        (DYNAMIC, {"command_line": "quiet preempt=lazy\n", "config": "CONFIG_PREEMPT=y\n"}, True),
+        # Without PREEMPT_DYNAMIC nobody reads the option.
+        (REAL_TIME, {"command_line": "preempt=lazy\n", "config": "CONFIG_PREEMPT_RT=y\n"}, False),
+        (REAL_TIME, {"config": LAZY_CONFIG}, True),
+        (DYNAMIC, {}, None),
+    ],
+)
+def test_whether_the_fair_class_is_lazy(version: str, files: dict[str, str], answer: bool | None) -> None:
+    nothing = dict.fromkeys(("model", "features", "command_line", "config"), "")
+    assert lazy(version, **nothing | files) is answer
+
+
+@pytest.mark.parametrize(("n", "caused"), [(1, 2), (15, 16), (16, 18), (64, 69), (100, 107)])
+def test_one_and_a_sixteenth_more_where_a_later_pass_may_be_the_one_to_see(n: int, caused: int) -> None:
+    assert with_spares(n) == caused

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 KINDS = (
-    "syscall, int80, signal, task-work, notify-signal, resched-wakeup, ptrace, single-step, seccomp, "
-    "user-dispatch, resched, timer-signal, cpu-timer, page-fault-signal, uprobe"
+    "syscall, int80, signal, task-work, notify-signal, rseq-migration, resched-wakeup, ptrace, single-step, "
+    "seccomp, user-dispatch, audit, resched, resched-fair, timer-signal, cpu-timer, "
+    "page-fault-signal, uprobe"
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tifbpf.exercises import machine_code, page_fault, plain, resched, timer, uprobe
+from tifbpf.exercises import machine_code, page_fault, plain, resched_fair, timer, uprobe, watching
 from tifbpf.exercises.kernel import SystemCall
 from tifbpf.exercises.machine_code import Listing, loaded, repeat
 
@@ -22,7 +22,8 @@ LISTINGS: dict[str, Listing] = {
     "step over": page_fault.STEP_OVER,
     "spin": timer.SPIN,
     "store interrupted": timer.store_interrupted(0x1122334455667788),
-    "watch": resched.WATCH,
+    "watch": watching.WATCH,
+    "count": resched_fair.COUNT,
     "probed": uprobe.PROBED,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from tifbpf.exercises.audit import SyscallAudit
 from tifbpf.exercises.children import Child
 from tifbpf.exercises.entry_work import Seccomp, UserDispatch
 from tifbpf.exercises.model import Exercise
@@ -12,6 +13,8 @@ from tifbpf.exercises.notify_signal import NotifySignal
 from tifbpf.exercises.page_fault import PageFaultSignal
 from tifbpf.exercises.plain import Int80, Syscall
 from tifbpf.exercises.resched import Resched, ReschedWakeup
+from tifbpf.exercises.resched_fair import ReschedFair
+from tifbpf.exercises.rseq import RseqMigration
 from tifbpf.exercises.self_signal import Signal
 from tifbpf.exercises.task_work import TaskWork
 from tifbpf.exercises.timer import CpuTimer, TimerSignal
@@ -26,12 +29,15 @@ _EXERCISES: dict[str, Exercise] = {
         Signal(),
         TaskWork(),
         NotifySignal(),
+        RseqMigration(),
         ReschedWakeup(),
         PtraceSyscall(),
         SingleStep(),
         Seccomp(),
         UserDispatch(),
+        SyscallAudit(),
         Resched(),
+        ReschedFair(),
         TimerSignal(),
         CpuTimer(),
         PageFaultSignal(),
@@ -90,7 +96,8 @@ def run_in_children(
 
     try:
         try:
-            children.extend(Child(wait_and_act) for _ in range(processes))
+            with exercise.prepared(control=control):
+                children.extend(Child(wait_and_act) for _ in range(processes))
             if started:
                 started([child.pid for child in children])
         finally:

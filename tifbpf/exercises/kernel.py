@@ -39,8 +39,10 @@ class SystemCall(IntEnum):
     DUP2 = 33
     KILL = 62
     GETPPID = 110
+    SCHED_SETAFFINITY = 203
     EVENTFD2 = 290
     PERF_EVENT_OPEN = 298
+    RSEQ = 334
     IO_URING_SETUP = 425
     IO_URING_ENTER = 426
 
@@ -172,4 +174,4 @@ def needed(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExerciseUnavailableError(f"{what}: {error.strerror}; {remedy}") from error
+        raise ExerciseUnavailableError(f"{what}: {error.strerror or error}; {remedy}") from error

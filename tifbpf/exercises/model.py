@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -63,6 +64,14 @@ class Exercise(ABC):
         Raises:
             ExerciseUnavailableError: what it causes depends on the kernel, which does not say.
         """
+
+    def prepared(self, *, control: bool) -> contextlib.AbstractContextManager[None]:
+        """Return what has to be in place while the processes that act are forked; most need nothing.
+
+        Args:
+            control: They are forked for the control.
+        """
+        return contextlib.nullcontext()
 
     @abstractmethod
     def run(self, n: int) -> None:

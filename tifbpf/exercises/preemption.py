@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 _DEBUGFS = Path("/sys/kernel/debug/sched/preempt")
+_FEATURES = Path("/sys/kernel/debug/sched/features")
 _COMMAND_LINE = Path("/proc/cmdline")
 _CONFIG_OF_RUNNING = Path("/proc/config.gz")
 
@@ -33,6 +34,34 @@ def preemption() -> str | None:
         or chosen(_text(_COMMAND_LINE), r"\bpreempt=(\w+)")
         or configured(_config())
     )
+
+
+def fair_is_lazy() -> bool | None:
+    """Whether the fair class asks for the CPU by NEED_RESCHED_LAZY; None where the kernel does not say."""
+    return lazy(
+        os.uname().version,
+        model=_text(_DEBUGFS),
+        features=_text(_FEATURES),
+        command_line=_text(_COMMAND_LINE),
+        config=_config(),
+    )
+
+
+def lazy(version: str, *, model: str, features: str, command_line: str, config: str) -> bool | None:
+    """Return whether these files of a kernel say that it preempts lazily; each is empty where it is missing.
+
+    Since Linux 6.13 it is a model of preemption, with PREEMPT_RT too (7c70cb94d29c "sched: Add Lazy
+    preemption model"). The real-time patches before made it a feature of the scheduler, on by default.
+    """
+    if "PREEMPT" not in version:
+        return False
+    if current := chosen(model, r"\((\w+)\)"):
+        return current == "lazy"
+    if feature := chosen(features, r"\b((?:NO_)?PREEMPT_LAZY)\b"):
+        return feature == "PREEMPT_LAZY"
+    if "PREEMPT_DYNAMIC" in version and (option := chosen(command_line, r"\bpreempt=(\w+)")):
+        return option == "lazy"
+    return "CONFIG_PREEMPT_LAZY=y" in config.splitlines() if config else None
 
 
 def chosen(text: str, pattern: str) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,27 +16,12 @@ from tifbpf.errors import ExerciseUnavailableError
 from tifbpf.exercises import kernel
 from tifbpf.exercises.children import helper
 from tifbpf.exercises.kernel import SystemCall
-from tifbpf.exercises.machine_code import Listing, loaded, repeat
+from tifbpf.exercises.machine_code import repeat
 from tifbpf.exercises.model import Exercise, Expectation
 from tifbpf.exercises.preemption import preemption
+from tifbpf.exercises.watching import Counter, other_cpu, own_cpu, see_changes, with_spares
 from tifbpf.layouts.model import Context
 
-WATCH: Listing = (
-    # long watch(long changes, const volatile long *counter, long spins): spins in user mode until the counter
-    # has been seen to change `changes` times, or `spins` looks; returns how many changes are missing.
-    ("488b06", "next: mov rax, [rsi]"),
-    ("f390", "spin: pause"),
-    ("48ffca", "dec rdx"),
-    ("740a", "je out"),
-    ("483b06", "cmp rax, [rsi]"),
-    ("74f4", "je spin"),
-    ("48ffcf", "dec rdi"),
-    ("75ec", "jne next"),
-    ("4889f8", "out: mov rax, rdi"),
-    ("c3", "ret"),
-)
-
-_SPINS = 10_000_000
 _SLEEP = 50e-6
 
 
@@ -52,7 +36,9 @@ class Resched(Exercise):
     why = (
         "Each act is a change of the child's counter seen from the user-mode loop; on one CPU it means that "
         "the child took the CPU from that loop, which happens only at an interrupt exit with NEED_RESCHED. "
-        "Other changes, before and after, and other interrupts can add to it, so there are at least as many."
+        "Other changes, before and after, and other interrupts can add to it, so there are at least as many. "
+        "A wake-up while the exit of another interrupt works shows in a later pass of that exit only; one "
+        "change and a sixteenth more are waited for, for those."
     )
     control_summary = "the child counts on another CPU"
 
@@ -64,16 +50,16 @@ class Resched(Exercise):
 
     def run(self, n: int) -> None:
         """Be preempted in user mode at least n times."""
-        cpu = _own_cpu()
+        cpu = own_cpu()
         _watch(n, cpu, cpu)
 
     def control(self, n: int) -> None:
         """See the counter change n times without being preempted for it."""
-        cpu = _own_cpu()
-        others = os.sched_getaffinity(0) - {cpu}
-        if not others:
+        cpu = own_cpu()
+        other = other_cpu(cpu)
+        if other is None:
             raise ExerciseUnavailableError("the control of resched needs two CPUs; this process may use one")
-        _watch(n, cpu, min(others))
+        _watch(n, cpu, other)
 
 
 class ReschedWakeup(Exercise):
@@ -103,7 +89,7 @@ class ReschedWakeup(Exercise):
 
     def run(self, n: int) -> None:
         """Wake the child n times."""
-        cpu = _own_cpu()
+        cpu = own_cpu()
         with _eventfd() as event:
 
             def wait_forever(ready: Callable[[], object]) -> None:
@@ -118,14 +104,8 @@ class ReschedWakeup(Exercise):
 
     def control(self, n: int) -> None:
         """Write n times."""
-        with _eventfd() as event, _being(_own_cpu(), priority=1):
+        with _eventfd() as event, _being(own_cpu(), priority=1):
             _write(n, event)
-
-
-def _own_cpu() -> int:
-    """Return one of the CPUs that we may use; processes started together get different ones."""
-    cpus = sorted(os.sched_getaffinity(0))
-    return cpus[os.getpid() % len(cpus)]
 
 
 def _be(cpu: int, priority: int) -> None:
@@ -148,24 +128,17 @@ def _being(cpu: int, priority: int) -> Iterator[None]:
 
 def _watch(n: int, cpu: int, childs_cpu: int) -> None:
     """See a child on `childs_cpu` count, `n` times, from a user-mode loop on `cpu`."""
-    # Python maps anonymous memory shared, so the child's changes are seen.
-    memory = mmap.mmap(-1, mmap.PAGESIZE)
-    counter = ctypes.c_uint64.from_buffer(memory)
+    counter = Counter()
 
     def count_forever(ready: Callable[[], object]) -> None:
         _be(childs_cpu, priority=2)
         ready()
         while True:
             time.sleep(_SLEEP)
-            counter.value += 1
+            counter.increment()
 
-    with loaded(WATCH) as code, helper(count_forever) as child, _being(cpu, priority=1):
-        watch = code.function(ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
-        missing = n
-        while missing:
-            missing = watch(missing, ctypes.addressof(counter), _SPINS)
-            if missing and not child.running():
-                child.wait()
+    with helper(count_forever) as child, _being(cpu, priority=1):
+        see_changes(with_spares(n), counter, child)
 
 
 def _write(n: int, event: int) -> None:

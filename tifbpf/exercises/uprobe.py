@@ -53,8 +53,8 @@ class Uprobe(Exercise):
     summary = "executes an instruction of its own that has a uprobe (perf event)"
     why = (
         "The probed instruction is a nop, which the kernel emulates: one breakpoint exception for each "
-        "execution, and the bit is set in its handler. perf's own count of hits is compared, and a "
-        "difference is an error."
+        "execution, and the bit is set in its handler. Nothing else in the act sets one, so it comes alone "
+        "but for a chance tick. perf's own count of hits is compared, and a difference is an error."
     )
     control_summary = "the same instruction without the probe"
 
