@@ -4,8 +4,11 @@
  *
  * Constants come from Python as -D definitions (tifbpf/recorder/abi.py): CONTEXT_*, ABI_*, TS_COMPAT,
  * PLAIN_WORD and PLAIN_SYSCALL_WORK (what a fast exit shows when nothing but our own tracepoint bit is set),
- * MAX_CLASSES; structure offsets (TASK_*, THREAD_INFO_*, PT_REGS_*) from BTF. BY_* says which dimensions were
+ * MAX_CLASSES; structure offsets (TASK_*, THREAD_INFO_*, REGS_*) from BTF. BY_* says which dimensions were
  * asked for; the others are not compiled. FILTER_* are conditions made from the options.
+ *
+ * A program counts what it sees, or, while the recorder tests itself, shows every exit of one process: the
+ * hooks that were proven are the hooks that record.
  *
  * Two sets of counters and classes: programs write the active one, and the recorder reads the other after a
  * grace period, so that no exit falls between two reads.
@@ -30,37 +33,50 @@ struct class_key {
 	u32 abi;
 #endif
 	u32 context;
-	u32 pad;
+	u8 all;			/* not one more exit, but one of all exits of this context, its word not looked at */
+	u8 latency_log2;	/* of the nanoseconds in the slowpath; UNMEASURED */
+	u8 pad[2];
 };
 
 struct class_value {
 	u64 count;
+#ifdef LATENCY
+	u64 ns;
+	u64 ns_max;
+#endif
 };
 
-/* seen = plain + classes + map_full + read_failed, per set, CPU and context. */
+/*
+ * Per set, CPU and context: seen = plain + classes + map_full + read_failed + unclassified, and
+ * all = all_plain + classes of all + all_map_full.
+ */
 struct counters {
 	u64 seen;
 	u64 plain;
 	u64 map_full;
 	u64 read_failed;
+	u64 unclassified;
 	u64 filtered;
+	u64 all;
+	u64 all_plain;
+	u64 all_map_full;
 };
 
 struct settings {
 	u32 active;		/* the set to write: 0 or 1 */
 	u32 self_tgid;		/* whose exits to leave out; 0: nobody's */
-	u32 check_tgid;		/* the only process whose exits the check programs see */
-	u32 pad;
+	u32 check_tgid;		/* 0: record; else show the exits of this process, and record none */
+	u32 user_regs;		/* from the task's stack to the registers that its user mode was left with */
 };
 
-/* What the check programs and own_words report. */
+/* What the self-test and own_words are shown. */
 struct check_key {
 	u64 word;
 	u64 syscall_work;
 	s32 syscall;
 	u32 abi;
 	u32 context;
-	u32 pad;
+	u32 all;
 };
 
 struct own_words {
@@ -68,7 +84,10 @@ struct own_words {
 	u64 syscall_work;
 	u64 pid_tgid;
 	u64 read_failed;
+	u64 user_regs;		/* 0: not found */
 };
+
+#define UNMEASURED 0xff
 
 BPF_ARRAY(settings, struct settings, 1);
 BPF_PERCPU_ARRAY(counters, struct counters, 2 * NR_CONTEXTS);
@@ -114,22 +133,86 @@ static __always_inline u32 abi_of(u32 status, s32 syscall)
 	return syscall != -1 && syscall & X32_SYSCALL_BIT ? ABI_X32 : ABI_X86_64;
 }
 
-/* The word is read where the route says; `syscall` is -1 outside system calls. */
-static __always_inline void count_exit(u32 context, s32 syscall)
+/* What a hook knows of an exit when it calls see(). */
+struct exit {
+	u32 context;
+	u32 all;		/* see struct class_key */
+	u32 has_word;		/* the word is given, not to be read */
+	u64 word;
+	u64 also;		/* bits that the exit had, and that are cleared by now */
+	u64 ns;			/* in the slowpath, where that was measured */
+};
+
+static __always_inline char *user_regs(struct settings *setting)
+{
+	char *stack = 0;
+
+	bpf_probe_read_kernel(&stack, sizeof(stack), (char *)bpf_get_current_task() + TASK_STACK);
+	return stack + setting->user_regs;
+}
+
+/* The number that the call was made with; -1 outside system calls. */
+static __always_inline s32 syscall_of(struct settings *setting, u32 context)
+{
+	u64 orig_ax = -1;
+
+	if (context == CONTEXT_SYSCALL)
+		bpf_probe_read_kernel(&orig_ax, sizeof(orig_ax), user_regs(setting) + REGS_ORIG_AX);
+	return orig_ax;
+}
+
+static __always_inline void show(struct settings *setting, const struct exit *exit)
+{
+	struct words words = {};
+	struct check_key key = {};
+	u64 *count, none = 0;
+
+	if (setting->check_tgid != bpf_get_current_pid_tgid() >> 32)
+		return;
+	if (read_words(&words))
+		return;
+	key.syscall = syscall_of(setting, exit->context);
+	key.abi = abi_of(words.status, key.syscall);
+	key.context = exit->context;
+	key.all = exit->all;
+	if (!exit->all) {
+		key.word = (exit->has_word ? exit->word : words.word) | exit->also;
+		key.syscall_work = words.syscall_work;
+	}
+	count = checked.lookup_or_try_init(&key, &none);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+#ifdef LATENCY
+static __always_inline u8 log2_of(u64 ns)
+{
+	u8 log = 0;
+
+	if (ns >> 32) { log += 32; ns >>= 32; }
+	if (ns >> 16) { log += 16; ns >>= 16; }
+	if (ns >> 8) { log += 8; ns >>= 8; }
+	if (ns >> 4) { log += 4; ns >>= 4; }
+	if (ns >> 2) { log += 2; ns >>= 2; }
+	return log + (ns >> 1);
+}
+#endif
+
+static __always_inline struct counters *counters_of(struct settings *setting, u32 context)
+{
+	int index = (setting->active & 1) * NR_CONTEXTS + context;
+
+	return counters.lookup(&index);
+}
+
+static __always_inline void count(struct settings *setting, const struct exit *exit)
 {
 	struct words words = {};
 	struct class_key key = {};
 	struct class_value *value, none = {};
 	struct counters *counter;
-	struct settings *setting;
-	int zero = 0, set, index;
 
-	setting = settings.lookup(&zero);
-	if (!setting)
-		return;
-	set = setting->active & 1;
-	index = set * NR_CONTEXTS + context;
-	counter = counters.lookup(&index);
+	counter = counters_of(setting, exit->context);
 	if (!counter)
 		return;
 
@@ -174,6 +257,7 @@ static __always_inline void count_exit(u32 context, s32 syscall)
 	}
 
 #if defined(FILTER_SYSCALL) || defined(BY_SYSCALL)
+	s32 syscall = syscall_of(setting, exit->context);
 	u32 abi = abi_of(words.status, syscall);
 #endif
 #ifdef FILTER_SYSCALL
@@ -181,16 +265,25 @@ static __always_inline void count_exit(u32 context, s32 syscall)
 		goto filtered;
 #endif
 
-	counter->seen++;
+	if (exit->all) {
+		counter->all++;
 #ifndef DIMENSIONS
-	if (words.word == PLAIN_WORD && words.syscall_work == PLAIN_SYSCALL_WORK) {
-		counter->plain++;
+		counter->all_plain++;
 		return;
-	}
 #endif
-	key.word = words.word;
-	key.syscall_work = words.syscall_work;
-	key.context = context;
+		key.all = 1;
+	} else {
+		counter->seen++;
+		key.word = (exit->has_word ? exit->word : words.word) | exit->also;
+		key.syscall_work = words.syscall_work;
+#ifndef DIMENSIONS
+		if (key.word == PLAIN_WORD && key.syscall_work == PLAIN_SYSCALL_WORK) {
+			counter->plain++;
+			return;
+		}
+#endif
+	}
+	key.context = exit->context;
 #ifdef BY_CGROUP
 	key.cgroup = bpf_get_current_cgroup_id();
 #endif
@@ -204,11 +297,16 @@ static __always_inline void count_exit(u32 context, s32 syscall)
 	key.syscall = syscall;
 	key.abi = abi;
 #endif
+	key.latency_log2 = UNMEASURED;
+#ifdef LATENCY
+	if (exit->ns)
+		key.latency_log2 = log2_of(exit->ns);
+#endif
 
-	value = set ? classes1.lookup(&key) : classes0.lookup(&key);
+	value = setting->active & 1 ? classes1.lookup(&key) : classes0.lookup(&key);
 	if (!value) {
 		/* Another CPU may insert the same class first: only a second miss means that the map is full. */
-		if (set) {
+		if (setting->active & 1) {
 			classes1.insert(&key, &none);
 			value = classes1.lookup(&key);
 		} else {
@@ -216,49 +314,55 @@ static __always_inline void count_exit(u32 context, s32 syscall)
 			value = classes0.lookup(&key);
 		}
 		if (!value) {
-			counter->map_full++;
+			if (exit->all)
+				counter->all_map_full++;
+			else
+				counter->map_full++;
 			return;
 		}
 	}
 	value->count++;
+#ifdef LATENCY
+	value->ns += exit->ns;
+	if (exit->ns > value->ns_max)
+		value->ns_max = exit->ns;
+#endif
 	return;
 
 #if defined(FILTER_PIDS) || defined(FILTER_CPU) || defined(NR_CGROUPS) || defined(FILTER_COMM) || \
 	defined(FILTER_SYSCALL)
 filtered:
-	counter->filtered++;
+	if (!exit->all)
+		counter->filtered++;
 #endif
 }
 
-/* Every exit of one process, for the self-test: same hook, same reads, no filter. */
-static __always_inline void check_exit(u32 context, s32 syscall)
+static __always_inline void see(struct settings *setting, const struct exit *exit)
 {
-	struct words words = {};
-	struct check_key key = {};
-	struct settings *setting;
-	u64 *count, none = 0;
-	int zero = 0;
-
-	setting = settings.lookup(&zero);
-	if (!setting || setting->check_tgid != bpf_get_current_pid_tgid() >> 32)
-		return;
-	if (read_words(&words))
-		return;
-	key.word = words.word;
-	key.syscall_work = words.syscall_work;
-	key.syscall = syscall;
-	key.abi = abi_of(words.status, syscall);
-	key.context = context;
-	count = checked.lookup_or_try_init(&key, &none);
-	if (count)
-		__sync_fetch_and_add(count, 1);
+	if (setting->check_tgid)
+		show(setting, exit);
+	else
+		count(setting, exit);
 }
 
-/* Run by BPF_PROG_TEST_RUN in the recorder itself: its words while nothing of ours is attached. */
+static __always_inline struct settings *current_settings(void)
+{
+	int zero = 0;
+
+	return settings.lookup(&zero);
+}
+
+/*
+ * Run by BPF_PROG_TEST_RUN in the recorder itself: its words while nothing of ours is attached, and where on
+ * its stack the registers are that it called bpf(2) with. Between them and the stack's end there is what
+ * TOP_OF_KERNEL_STACK_PADDING says, which is no symbol and depends on the configuration.
+ */
 int read_own_words(void *ctx)
 {
+	const u32 places[] = USER_REGS_PLACES;
 	struct words words = {};
 	struct own_words *mine;
+	char *stack = 0;
 	int zero = 0;
 
 	mine = own.lookup(&zero);
@@ -268,8 +372,52 @@ int read_own_words(void *ctx)
 	mine->word = words.word;
 	mine->syscall_work = words.syscall_work;
 	mine->pid_tgid = bpf_get_current_pid_tgid();
+	mine->user_regs = 0;
+	bpf_probe_read_kernel(&stack, sizeof(stack), (char *)bpf_get_current_task() + TASK_STACK);
+#pragma unroll
+	for (int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		u64 orig_ax = 0, cs = 0;
+
+		bpf_probe_read_kernel(&orig_ax, sizeof(orig_ax), stack + places[i] + REGS_ORIG_AX);
+		bpf_probe_read_kernel(&cs, sizeof(cs), stack + places[i] + REGS_CS);
+		if (orig_ax == NR_BPF && cs == USER_CS)
+			mine->user_regs = places[i];
+	}
 	return 0;
 }
+
+#ifdef LATENCY
+/*
+ * Slow exits wait here for their return; an exit that never returns, because a signal killed its task, is none.
+ */
+struct began {
+	u64 at;
+	u64 word;
+};
+BPF_TABLE("lru_hash", u64, struct began, slow_exits, 16384);
+
+static __always_inline void exit_begins(u64 word)
+{
+	struct began began = { .at = bpf_ktime_get_ns(), .word = word };
+	u64 id = bpf_get_current_pid_tgid();
+
+	slow_exits.update(&id, &began);
+}
+
+static __always_inline int exit_ends(struct exit *exit)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct began *began = slow_exits.lookup(&id);
+
+	if (!began)
+		return 0;
+	exit->has_word = 1;
+	exit->word = began->word;
+	exit->ns = bpf_ktime_get_ns() - began->at;
+	slow_exits.delete(&id);
+	return 1;
+}
+#endif
 
 #ifdef FILTER_PIDS
 /* --pid follows children: sched_process_fork(parent, child). A new thread has its process's tgid. */

@@ -13,6 +13,7 @@ from tifbpf.cli.app import app
 from tifbpf.errors import ExitCode
 from tifbpf.reporters import json as report_json
 from tifbpf.routes import page as routes_page
+from tifbpf.routes import setters_page
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"
@@ -67,4 +68,6 @@ if __name__ == "__main__":
     PAGE.write_text(page())
     routes = ROOT / "docs" / "routes.md"
     routes.write_text(routes_page.update(routes.read_text()))
+    setters = ROOT / "docs" / "setters.md"
+    setters.write_text(setters_page.update(setters.read_text()))
     (ROOT / "reports" / "report.schema.json").write_text(report_json.schema())

@@ -48,9 +48,8 @@ class TestAsRoot:
         for title in (
             "Host",
             "Attaching",
-            "Exits from a system call",
-            "Exits from an interrupt",
-            "Exits from an exception",
+            "Coverage",
+            "Routes",
             "Layout",
             "Who traces system calls already",
             "So",
@@ -73,8 +72,18 @@ class TestAsRoot:
             "loop",
             "loop-breakpoint",
             "irq-return",
+        }
+        assert {item["route"] for item in choices["exception"]["refused"]} == {
+            "usermode-loop",
+            "prepare",
+            "loop",
+            "loop-breakpoint",
             "handlers",
         }
+        # What the recording would say, seen to hold: 64 acts of each of three exercises.
+        syscall, interrupt, exception = found["contexts"]
+        assert [(test["expected"], test["seen"]) for test in syscall["self_tests"]] == [(64, 64)] * 3
+        assert (interrupt["route"], exception["route"]) == (None, None)
         assert all(item["reason"] for choice in choices.values() for item in choice["refused"])
         assert found["obstacles"] == []
         assert found["bcc"]["there"] is True

@@ -124,21 +124,25 @@ def test_the_parts_of_the_key_are_as_long_as_the_compiler_made_them() -> None:
     # In a process of its own: it compiles.
     script = """
 from tifbpf.host.btf import KernelTypes
-from tifbpf.recorder import abi, loader, offsets
+from tifbpf.recorder import abi, addresses, loader, masks, offsets
 from tifbpf.recorder.bpf import Map
-from tifbpf.recorder.probes import PROBES
+from tifbpf.recorder.layout import running_layout
 with KernelTypes() as types:
-    common = offsets.definitions(types)
+    common = offsets.definitions(types) | masks.definitions(running_layout())
 for dimensions in ([], ["syscall"], ["comm"], ["pid"], ["cgroup"], ["syscall", "comm", "pid", "cgroup"]):
+  for timed in ({}, {"LATENCY": None}):
     codec = abi.KeyCodec(dimensions)
-    definitions = {**common, "PLAIN_WORD": 0, "PLAIN_SYSCALL_WORK": 0, "MAX_CLASSES": 16}
+    definitions = {**common, **timed, "PLAIN_WORD": 0, "PLAIN_SYSCALL_WORK": 0, "MAX_CLASSES": 16}
     definitions |= {dimension.define: None for dimension in codec.dimensions}
     if dimensions:
         definitions["DIMENSIONS"] = None
     names = ["settings", "counters", "classes0", "checked", "own"]
-    maps = {name: Map(fd) for name, fd in
-            loader.load(PROBES["tracepoint"].source, definitions, {}, names).maps.items()}
+    loaded = loader.load(sources=["prepare.c"], before=addresses.find([]).text, after="",
+                         definitions=definitions, programs={}, attach_types={}, maps=names)
+    maps = {name: Map(fd) for name, fd in loaded.maps.items()}
     assert maps["classes0"].key_size == codec.size, dimensions
+    value = abi.TIMED_CLASS_VALUE if timed else abi.CLASS_VALUE
+    assert maps["classes0"].value_size == value.size
     assert maps["settings"].value_size == abi.SETTINGS.size
     assert maps["counters"].value_size == abi.Counters.STRUCT.size
     assert maps["checked"].key_size == abi.CHECK_KEY.size

@@ -115,7 +115,7 @@ def test_the_count_is_bpftraces(output: Path) -> None:
         assert bpftrace.stdout is not None
         while bpftrace.stdout.readline() != "ready\n":
             assert bpftrace.poll() is None
-        recorder = Recorder(output, "--by", "pid")
+        recorder = Recorder(output, "--by", "pid", "--route", "tracepoint")
         os.write(tell_go, b"g")
         os.read(done, 1)
         recorder.end()

@@ -176,6 +176,22 @@ def row(
     return {"word": word, "syscall_work": syscall_work, "count": count, "context": context, **given}
 
 
+def all_exits(count: int, context: str = "syscall", **given: Any) -> dict[str, Any]:
+    """One row that counts all exits of a context whose route sees slow ones only."""
+    return row(0, count, context=context, **{"path": "all", "tier": None, **given}) | {
+        "word": None,
+        "syscall_work": None,
+    }
+
+
+def slow_only(context: Context, **given: Any) -> Coverage:
+    """A context whose route sees slow exits, while something else counts all."""
+    return covered(
+        context,
+        **{"route": "loop", "slow_only": True, "denominator": "x64_sys_call", "perturbs": None, **given},
+    )
+
+
 def metadata(rows: Iterable[Mapping[str, Any]] = (), **given: Any) -> Metadata:
     rows = list(rows)
     defaults = Metadata(
@@ -200,16 +216,20 @@ def metadata(rows: Iterable[Mapping[str, Any]] = (), **given: Any) -> Metadata:
         ended="duration",
     )
     if "totals" not in given:
-        recorded = sum(row["count"] for row in rows)
+        counted = sum(row["count"] for row in rows if row.get("path") == "all")
+        recorded = sum(row["count"] for row in rows) - counted
         losses = given.pop("losses", Losses())
-        given["totals"] = Totals(seen=recorded + losses.total, recorded=recorded, losses=losses)
+        given["totals"] = Totals(
+            seen=recorded + losses.total, recorded=recorded, counted=counted, losses=losses
+        )
     return msgspec.structs.replace(defaults, **given)
 
 
 def table(rows: Iterable[Mapping[str, Any]], layout: Layout) -> pa.Table:
     full = []
     for given in rows:
-        tiers = layout.slow_tiers(Context(given["context"]), given["word"], given["syscall_work"] or 0)
+        context = Context(given["context"])
+        tiers = layout.slow_tiers(context, given["word"] or 0, given["syscall_work"] or 0)
         full.append(
             {
                 "time": START_NS,

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import pytest
 
-from tifbpf.recorder.abi import ABIS, CONTEXTS, ClassKey, KeyCodec, defines, enum_to_defines
+from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, ClassKey, KeyCodec, defines, enum_to_defines
 
 
 class Fruit(IntEnum):
@@ -42,14 +42,16 @@ class AllDimensions(ctypes.Structure):
         ("syscall", ctypes.c_int32),
         ("abi", ctypes.c_uint32),
         ("context", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("all", ctypes.c_uint8),
+        ("latency_log2", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 2),
     )
 
 
 def test_a_key_of_all_dimensions_is_read_as_c_wrote_it() -> None:
     codec = KeyCodec(["syscall", "comm", "pid", "cgroup", "cpu"])
     assert codec.size == ctypes.sizeof(AllDimensions)
-    raw = AllDimensions(2, 0x12, 77, b"bash", 4711, 0, -1, 1, 2, 0)
+    raw = AllDimensions(2, 0x12, 77, b"bash", 4711, 0, -1, 1, 2, 0, UNMEASURED)
     assert (
         list(codec.decode(memoryview(bytes(raw) * 2)))
         == [

@@ -13,6 +13,7 @@ from tifbpf.recording.schema import SCHEMA
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
 UINT64 = st.none() | st.integers(0, 2**64 - 1)
+INT8 = st.none() | st.integers(-128, 127)
 INT32 = st.none() | st.integers(-(2**31), 2**31 - 1)
 TEXT = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -25,6 +26,11 @@ def test_unsigned_is_what_arrow_makes(values: list[int | None]) -> None:
 @given(st.lists(INT32))
 def test_signed_is_what_arrow_makes(values: list[int | None]) -> None:
     assert column(values, pa.int32()).equals(pa.array(values, pa.int32()))
+
+
+@given(st.lists(INT8))
+def test_bytes_are_what_arrow_makes(values: list[int | None]) -> None:
+    assert column(values, pa.int8()).equals(pa.array(values, pa.int8()))
 
 
 @given(st.lists(TEXT))

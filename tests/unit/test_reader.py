@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit import recordings as build
-from tests.unit.recordings import SECOND_NS, metadata, row, segment, write
+from tests.unit.recordings import SECOND_NS, all_exits, metadata, row, segment, write
 from tifbpf.errors import (
     InputDamagedError,
     InputEmptyError,
@@ -25,13 +26,62 @@ from tifbpf.errors import (
     InputUnreadableError,
     TifbpfError,
 )
-from tifbpf.layouts.model import Context
-from tifbpf.recording.metadata import Losses, Metadata, Totals, encode
+from tifbpf.layouts.model import Context, Word
+from tifbpf.recording.metadata import (
+    Attempt,
+    Coverage,
+    HandlerRuns,
+    Losses,
+    Metadata,
+    SelfTest,
+    Setter,
+    Totals,
+    UnseenBit,
+    encode,
+)
 from tifbpf.recording.reader import Recording, State, load
 from tifbpf.recording.schema import SCHEMA
 from tifbpf.recording.writer import ExitClass, RecordingWriter
 
 ROWS = [row(0x0, 90), row(0x2, 10)]
+SLOW_ONLY = (build.slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
+
+SCHEMA_1 = pa.schema(
+    [
+        pa.field("time", pa.timestamp("ns", tz="UTC"), nullable=False),
+        pa.field("interval_ns", pa.int64(), nullable=False),
+        pa.field("context", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("syscall", pa.int32()),
+        pa.field("abi", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("comm", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("pid", pa.int32()),
+        pa.field("cgroup", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("cpu", pa.int32()),
+        pa.field("word", pa.uint64(), nullable=False),
+        pa.field("syscall_work", pa.uint64()),
+        pa.field("path", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("tier", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("count", pa.uint64(), nullable=False),
+        pa.field("ns", pa.uint64()),
+    ]
+)
+"""The columns of schema 1, as tifbpf wrote them until schema 2."""
+
+
+def footer_1(about: Metadata) -> bytes:
+    """The footer of schema 1: what it did not have is left out."""
+    document = msgspec.to_builtins(about)
+    document["schema"] = 1
+    for name in ("setters", "setters_lost", "handlers"):
+        del document[name]
+    for name in ("counted", "uncounted"):
+        del document["totals"][name]
+    for name in ("kprobe_misses", "unclassified"):
+        del document["totals"]["losses"][name]
+    for context in document["contexts"]:
+        for name in ("slow_only", "attempts", "blind", "unseen"):
+            del context[name]
+    return msgspec.json.encode(document)
 
 
 def one(path: Path) -> Recording:
@@ -85,6 +135,160 @@ def test_what_the_writer_writes_is_read(tmp_path: Path) -> None:
     assert found.rows["comm"].to_pylist() == ["bash", "žluť"]
 
 
+class TestSchema1:
+    def rows(self) -> pa.Table:
+        table = build.table(ROWS, build.layout_618()).select(SCHEMA_1.names)
+        return pa.table(table.columns, schema=SCHEMA_1)
+
+    def test_is_read_with_what_it_lacks_as_null(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif.parquet"
+        build.save(path, self.rows(), footer_1(metadata(ROWS)))
+        found = one(path)
+        assert found.rows.schema.equals(SCHEMA)
+        assert found.rows["word"].to_pylist() == [0, 2]
+        assert found.rows["latency_log2"].to_pylist() == found.rows["ns_max"].to_pylist() == [None, None]
+        assert found.metadata.schema == 1
+        assert (found.metadata.setters, found.metadata.handlers) == (None, None)
+        assert found.metadata == msgspec.structs.replace(metadata(ROWS), schema=1)
+
+    def test_adds_up_with_schema_2(self, tmp_path: Path) -> None:
+        build.save(tmp_path / "a.tif.parquet", self.rows(), footer_1(metadata(ROWS)))
+        write(tmp_path / "b.tif.parquet", ROWS, id="b")
+        found = load([tmp_path / "a.tif.parquet", tmp_path / "b.tif.parquet"])
+        assert [exits(recording) for recording in found] == [100, 100]
+
+    def test_its_word_is_never_null(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif.parquet"
+        build.save(
+            path, build.table(ROWS, build.layout_618()).select(SCHEMA_1.names), footer_1(metadata(ROWS))
+        )
+        assert "column word" in refused(path, InputDamagedError)
+
+
+class TestDenominator:
+    """Rows that count all exits of a context whose route sees slow ones only."""
+
+    def test_it_is_in_a_total_of_its_own(self, tmp_path: Path) -> None:
+        found = one(write(tmp_path / "a.tif.parquet", [row(2, 10), all_exits(90)], contexts=SLOW_ONLY))
+        assert found.metadata.totals == Totals(seen=10, recorded=10, counted=90)
+        assert found.rows["path"].to_pylist() == ["slow", "all"]
+        assert found.rows["word"].to_pylist() == [2, None]
+
+    def test_it_must_add_up(self, tmp_path: Path) -> None:
+        totals = Totals(seen=10, recorded=10, counted=91)
+        rows = [row(2, 10), all_exits(90)]
+        path = write(tmp_path / "a.tif.parquet", rows, contexts=SLOW_ONLY, totals=totals)
+        assert "hold 90 exits of `all` rows, and its footer says 91" in refused(path, InputDamagedError)
+
+    def test_it_is_no_exit_more(self, tmp_path: Path) -> None:
+        totals = Totals(seen=100, recorded=100)
+        rows = [row(2, 10), all_exits(90)]
+        path = write(tmp_path / "a.tif.parquet", rows, contexts=SLOW_ONLY, totals=totals)
+        assert "hold 10 exits, and its footer says 100" in refused(path, InputDamagedError)
+
+    @pytest.mark.parametrize(
+        "contexts",
+        [
+            build.syscalls_only(),
+            (build.slow_only(Context.SYSCALL, denominator=None), *build.syscalls_only()[1:]),
+        ],
+        ids=["the route counts all", "nothing counts all"],
+    )
+    def test_it_must_be_announced(self, tmp_path: Path, contexts: tuple[Coverage, ...]) -> None:
+        path = write(tmp_path / "a.tif.parquet", [all_exits(90)], contexts=contexts)
+        assert "nothing but the route counted them" in refused(path, InputDamagedError)
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (all_exits(1) | {"syscall_work": 0}, "has a syscall_work of its own"),
+            (all_exits(1, path="slow", tier="loop"), "without a word is all, and a row says loop"),
+            (row(0, 1, path="all", tier=None), "with word 0x0 is slow, and a row says all"),
+            (row(0, 1), "with word 0x0 is slow, and a row says fast"),
+        ],
+    )
+    def test_its_rows_have_no_word(self, tmp_path: Path, line: dict[str, Any], message: str) -> None:
+        path = write(tmp_path / "a.tif.parquet", [line], contexts=SLOW_ONLY)
+        assert message in refused(path, InputDamagedError)
+
+    def test_a_slow_exit_whose_bit_was_gone(self, tmp_path: Path) -> None:
+        rows = [row(0, 3, path="slow", tier=None), all_exits(9)]
+        assert exits(one(write(tmp_path / "a.tif.parquet", rows, contexts=SLOW_ONLY))) == 12
+        # A route that sees all exits sees them before the work.
+        path = write(tmp_path / "b.tif.parquet", rows[:1])
+        assert "with word 0x0 is fast, and a row says slow" in refused(path, InputDamagedError)
+
+    def test_segments(self, tmp_path: Path) -> None:
+        directory = tmp_path / "a.tif.parquet.segments"
+        rows = [row(2, 1), all_exits(5)]
+        for number in range(3):
+            totals = Totals(seen=number + 1, recorded=number + 1, counted=5 * number + 5)
+            segment(directory, number, number, rows, recorded=0, totals=totals, contexts=SLOW_ONLY)
+        assert exits(one(directory)) == 18
+        (directory / "000001.tif.parquet").unlink()
+        found = one(directory)
+        assert (exits(found), found.missing) == (12, 1)
+
+
+class TestTimes:
+    def test_they_are_read(self, tmp_path: Path) -> None:
+        line = row(2, 3, latency_log2=10, ns=4000, ns_max=1500)
+        found = one(write(tmp_path / "a.tif.parquet", [line, row(2, 1)]))
+        assert found.rows["latency_log2"].to_pylist() == [10, None]
+        assert found.rows["ns_max"].to_pylist() == [1500, None]
+
+    @pytest.mark.parametrize(
+        ("times", "message"),
+        [
+            ({"latency_log2": 10}, "has some and not all"),
+            ({"ns": 1024}, "has some and not all"),
+            ({"latency_log2": 10, "ns": 2000, "ns_max": 1023}, "bucket 10 are not between 1024 and 2047 ns"),
+            ({"latency_log2": 10, "ns": 2048, "ns_max": 2048}, "bucket 10 are not between 1024 and 2047 ns"),
+            ({"latency_log2": 10, "ns": 2047, "ns_max": 1025}, "bucket 10 are not between 1024 and 2047 ns"),
+            ({"latency_log2": 0, "ns": 3, "ns_max": 1}, "bucket 0 are not between 0 and 1 ns"),
+            ({"latency_log2": -1, "ns": 0, "ns_max": 0}, "a bucket -1"),
+        ],
+    )
+    def test_they_are_in_their_bucket(self, tmp_path: Path, times: dict[str, int], message: str) -> None:
+        path = write(tmp_path / "a.tif.parquet", [row(2, 2, **times)])
+        assert message in refused(path, InputDamagedError)
+
+    def test_a_fast_exit_has_none(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.tif.parquet", [row(0, 1, latency_log2=0, ns=1, ns_max=1)])
+        assert "times of exits that are fast" in refused(path, InputDamagedError)
+
+
+def test_what_is_kept_beside_the_rows(tmp_path: Path) -> None:
+    tried = Attempt(
+        route="prepare", reason="0 seen", self_tests=(SelfTest(exercise="signal", expected=9, seen=0),)
+    )
+    coverage = build.slow_only(
+        Context.SYSCALL,
+        attempts=(tried,),
+        blind=("UPROBE",),
+        unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),),
+    )
+    about = {
+        "contexts": (coverage, *build.syscalls_only()[1:]),
+        "setters": (
+            Setter(word=Word.TIF, bit="NEED_RESCHED", by="resched_curr", comm="a", target="b", count=7),
+        ),
+        "setters_lost": 2,
+        "handlers": (
+            HandlerRuns(handler="task_work_run", bit="NOTIFY_RESUME", context=Context.SYSCALL, count=3),
+        ),
+    }
+    found = one(write(tmp_path / "a.tif.parquet", [], **about)).metadata
+    assert found == metadata([], **about)
+    assert found.totals.losses == Losses()
+    asked = one(write(tmp_path / "b.tif.parquet", [], setters=(), handlers=())).metadata
+    assert (asked.setters, asked.handlers) == ((), ()), "asked, and nobody"
+
+
+def test_every_loss_counts() -> None:
+    assert Losses(map_full=1, read_failed=2, recursion=4, kprobe_misses=8, unclassified=16).total == 31
+
+
 def test_a_partial_recording(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif.parquet", ROWS, complete=False, ended="SIGINT")
     assert one(path).state is State.PARTIAL
@@ -131,8 +335,8 @@ class TestRefused:
 
     def test_a_later_schema_is_found_before_anything_that_it_changed(self, tmp_path: Path) -> None:
         path = tmp_path / "a.tif.parquet"
-        build.save(path, pa.table({"other": [1]}), b'{"schema": 2, "layout": []}')
-        assert "schema 2" in refused(path, InputTooNewError)
+        build.save(path, pa.table({"other": [1]}), b'{"schema": 3, "layout": []}')
+        assert "schema 3" in refused(path, InputTooNewError)
 
     @pytest.mark.parametrize("footer", [b"", b"{", b"\xff\xfe", b"[]", b'{"schema": 0}', b'{"schema": "1"}'])
     def test_a_footer_without_a_schema(self, tmp_path: Path, footer: bytes) -> None:

@@ -13,7 +13,8 @@ import tifbpf
 from tests.unit.recordings import write
 from tests.unit.test_analysis import MIXED
 from tifbpf import text
-from tifbpf.recording.schema import SCHEMA
+from tifbpf.recording import buckets
+from tifbpf.recording.schema import SCHEMA, SINCE
 from tifbpf.reporters import numbers, render
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,6 +31,11 @@ def test_the_schema_is_documented() -> None:
     assert documented == [
         (field.name, type_name(field.type), "yes" if field.nullable else "no") for field in SCHEMA
     ]
+
+
+def test_what_came_later_is_documented() -> None:
+    (line,) = re.findall(r"^Schema 1 had no (.*);", (DOCS / "recording.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", line)) == set(SINCE)
 
 
 def test_every_method_is_documented() -> None:
@@ -52,7 +58,7 @@ def test_the_examples_of_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("module", [numbers, render, text])
+@pytest.mark.parametrize("module", [buckets, numbers, render, text])
 def test_the_examples_of_functions(module: object) -> None:
     results = doctest.testmod(module)  # type: ignore[arg-type]
     assert results.attempted > 0

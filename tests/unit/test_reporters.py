@@ -18,11 +18,21 @@ from rich.theme import Theme
 
 import tifbpf
 from tests.unit import recordings as build
-from tests.unit.recordings import covered, row, segment, write
-from tests.unit.test_analysis import MIXED
+from tests.unit.recordings import all_exits, covered, row, segment, slow_only, uncovered, write
+from tests.unit.test_analysis import MIXED, timed
 from tifbpf import resources
 from tifbpf.layouts.model import Context, Evidence, Word
-from tifbpf.recording.metadata import Host, Losses, ObserverEffect, SelfTest, Totals
+from tifbpf.recording.metadata import (
+    Attempt,
+    HandlerRuns,
+    Host,
+    Losses,
+    ObserverEffect,
+    SelfTest,
+    Setter,
+    Totals,
+    UnseenBit,
+)
 from tifbpf.reporters import csv as csv_reporter
 from tifbpf.reporters import json as json_reporter
 from tifbpf.reporters import markdown, model, schema, terminal
@@ -67,6 +77,60 @@ def section(text: str, title: str) -> list[str]:
 @pytest.fixture
 def mixed(tmp_path: Path) -> schema.Report:
     return built(tmp_path, MIXED, dimensions=("comm",))
+
+
+def full(tmp_path: Path, **given: Any) -> schema.Report:
+    """A report of everything that a recording can hold."""
+    tried = Attempt(
+        route="loop-breakpoint",
+        reason="the self-test signal saw 0 of 100",
+        self_tests=(SelfTest(exercise="signal", expected=100, seen=0),),
+    )
+    contexts = (
+        slow_only(
+            Context.SYSCALL,
+            hooks=("fentry on exit_to_user_mode_loop",),
+            exactness="exact",
+            attempts=(tried,),
+            blind=("bits that the work itself sets",),
+        ),
+        covered(
+            Context.INTERRUPT, route="handlers", denominator=None, slow_only=True, exactness="after the fact"
+        ),
+        uncovered(Context.EXCEPTION, "nothing was seen"),
+    )
+    rows = [
+        timed(0x2, 10, 97, 97 * 1500, 2000),
+        timed(0x2, 12, 2, 10_000, 5000),
+        timed(0x12, 20, 1, 1_500_000, 1_500_000),
+        row(0x12, 4),
+        all_exits(10_000),
+        row(0x1, 8, context="interrupt"),
+    ]
+    about = {
+        "contexts": contexts,
+        "setters": (
+            Setter(
+                word=Word.TIF,
+                bit="NEED_RESCHED",
+                by="resched_curr",
+                comm="kworker/0:1",
+                target="cc1",
+                count=975,
+            ),
+            Setter(word=Word.TIF, bit="NEED_RESCHED", by="resched_curr", comm="\x1b[1m", count=25),
+            Setter(word=Word.SYSCALL_WORK, bit="SECCOMP", by="seccomp_assign_mode", comm="sshd", count=2),
+        ),
+        "setters_lost": 3,
+        "handlers": (
+            HandlerRuns(handler="task_work_run", bit="NOTIFY_RESUME", context=Context.SYSCALL, count=30),
+            HandlerRuns(
+                handler="mem_cgroup_handle_over_high", bit="NOTIFY_RESUME", context=Context.SYSCALL, count=10
+            ),
+        ),
+        **given,
+    }
+    return built(tmp_path, rows, **about)
 
 
 class TestTerminal:
@@ -121,12 +185,15 @@ class TestTerminal:
             "    0  map_full: more classes of exits in one interval than the map holds",
             "    0  read_failed: the words could not be read",
             "    0  recursion: the kernel skipped our program",
+            "    0  kprobe_misses: the kernel skipped a kprobe or fprobe",
+            "    0  unclassified: what they returned from could not be told",
         ]
 
     def test_routes_and_layout_say_where_they_are_from(self, mixed: schema.Report) -> None:
         text = shown(mixed)
         routes = section(text, "Routes")
         assert " syscall    tracepoint, to a few instructions" in routes
+        assert "            all exits: the route itself" in routes
         assert "            self-test signal: 100 expected, 100 seen" in routes
         assert " confirms   enum syscall_work_bit: 7 values (BTF)" in section(text, "Layout: 6.18")
 
@@ -179,6 +246,176 @@ class TestTerminal:
             "     0  lost",
         ]
         assert " Not covered: interrupt and exception exits (`tifbpf doctor` says why)." in lines
+
+
+class TestEverything:
+    """What a recording may hold beside the words."""
+
+    @pytest.fixture
+    def text(self, tmp_path: Path) -> str:
+        return shown(full(tmp_path))
+
+    def test_the_headline(self, text: str) -> None:
+        assert section(text, "tifbpf: web1")[2:6] == [
+            " context          exits  slow    share  exits/s  slow/s",
+            " syscall         10,000   104   1.04 %    1,000    10.4",
+            " interrupt      unknown     8  unknown  unknown   0.800",
+            " exception  not covered",
+        ]
+
+    def test_the_coverage(self, text: str) -> None:
+        assert section(text, "Coverage") == [
+            " context    route        exactness       self-tests  all exits",
+            " syscall    loop         exact           100 of 100  counted",
+            " interrupt  handlers     after the fact  100 of 100  not counted",
+            " exception  not covered",
+        ]
+        assert section(text, "Routes") == [
+            " syscall    loop, exact, slow exits only",
+            "            hooks: fentry on exit_to_user_mode_loop",
+            "            all exits: x64_sys_call",
+            "            perturbs: nothing",
+            "            does not see: bits that the work itself sets",
+            "            self-test signal: 100 expected, 100 seen",
+            "            given up: loop-breakpoint: the self-test signal saw 0 of 100",
+            "              self-test signal: 100 expected, 0 seen",
+            " interrupt  handlers, after the fact, slow exits only",
+            "            hooks: raw_syscalls:sys_exit",
+            "            all exits: share unknown, for nothing counts them",
+            "            perturbs: SYSCALL_TRACEPOINT is set on every task",
+            "            self-test signal: 100 expected, 100 seen",
+            " exception  not covered: nothing was seen",
+        ]
+
+    def test_the_coverage_needs_no_recording_and_no_pandas(self) -> None:
+        script = (
+            "import sys\n"
+            "from tifbpf.layouts.model import Context\n"
+            "from tifbpf.recording.metadata import Coverage\n"
+            "from tifbpf.reporters import terminal\n"
+            "coverage = Coverage(context=Context.SYSCALL, why_not='no BPF')\n"
+            "terminal.console().print(terminal.contexts([coverage]))\n"
+            "print({'pandas', 'numpy', 'pyarrow'} & sys.modules.keys())"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert [line.rstrip() for line in done.stdout.splitlines()] == [
+            "Coverage",
+            " context  route        exactness  self-tests  all exits",
+            " syscall  not covered",
+            "",
+            "Routes",
+            " syscall  not covered: no BPF",
+            "set()",
+        ]
+
+    def test_the_time_in_the_slowpath(self, text: str) -> None:
+        assert section(text, "Time in the slowpath")[:4] == [
+            " 100 of 104 slow exits of these contexts were timed: 1.66 ms together, 16.6 us",
+            " each.",
+            " context  timed  of time     mean  50 % in  99 % in  longest",
+            " syscall    100    100 %  16.6 us  2.05 us  8.19 us  1.50 ms",
+        ]
+        assert section(text, "Time in the slowpath, by bit") == [
+            " timed  of time     mean  50 % in  99 % in  longest  bits",
+            "   100    100 %  16.6 us  2.05 us  8.19 us  1.50 ms  SIGPENDING",
+            "     1   90.6 %  1.50 ms  1.50 ms  1.50 ms  1.50 ms  NEED_RESCHED",
+            " An exit for which several bits triggered is in each of their lines.",
+        ]
+        assert section(text, "Time in the slowpath, by word")[1:] == [
+            "     1   90.6 %  1.50 ms  1.50 ms  1.50 ms  1.50 ms  syscall: SIGPENDING |",
+            "                                                     NEED_RESCHED",
+            "    99   9.39 %  1.57 us  2.05 us  5.00 us  5.00 us  syscall: SIGPENDING",
+        ]
+        assert section(text, "How long slow exits took")[:4] == [
+            "    from    below  slow  of timed",
+            " 1.02 us  2.05 us    97    97.0 %  ███████████████████████▎",
+            " 2.05 us  4.10 us     0       0 %",
+            " 4.10 us  8.19 us     2    2.00 %  ▌",
+        ]
+
+    def test_who_set_the_bits(self, text: str) -> None:
+        assert section(text, "Who set the bits")[:5] == [
+            " set  of bit  bit           by",
+            " 975  97.5 %  NEED_RESCHED  resched_curr: kworker/0:1 -> cc1",
+            "  25  2.50 %  NEED_RESCHED  resched_curr: \\x1b[1m",
+            "   2   100 %  work:SECCOMP  seccomp_assign_mode: sshd",
+            " 3 settings were lost.",
+        ]
+
+    def test_who_had_work(self, text: str) -> None:
+        assert section(text, "Who had work at NOTIFY_RESUME") == [
+            " had work  of bit  bit            context  handler",
+            "       30  75.0 %  NOTIFY_RESUME  syscall  task_work_run",
+            "       10  25.0 %  NOTIFY_RESUME  syscall  mem_cgroup_handle_over_high",
+        ]
+
+    def test_asked_and_nobody(self, tmp_path: Path) -> None:
+        text = shown(full(tmp_path, setters=(), setters_lost=0, handlers=()))
+        assert section(text, "Who set the bits")[:2] == [
+            " Nobody was seen to set one.",
+            " 0 settings were lost.",
+        ]
+        assert section(text, "Who had work") == [" None of its handlers had."]
+
+    def test_what_nobody_could_see(self, tmp_path: Path) -> None:
+        text = shown(full(tmp_path, setters=(), setters_unseen=("PATCH_PENDING: set once in all threads",)))
+        assert " Not seen: PATCH_PENDING: set once in all threads." in section(text, "Who set the bits")
+
+    def test_what_was_not_recorded_has_no_section(self, mixed: schema.Report) -> None:
+        text = shown(mixed)
+        assert not [title for title in ("Time in", "How long", "Who set", "Who had") if title in text]
+
+    def test_the_denominator_is_accounted_for(self, text: str) -> None:
+        assert section(text, "Losses")[0] == " 112 seen = 112 recorded + 0 lost."
+        assert section(text, "Losses")[-2:] == [
+            " 10,000 exits were counted beside, for the shares of contexts whose route sees",
+            " slow ones only; 0 more of them were lost.",
+        ]
+
+    def test_bits_say_which_exits_they_are_of(self, text: str) -> None:
+        bits = section(text, "Bits that made")
+        assert bits[1].startswith(" SIGPENDING         104    1.04 %      104   92.9 %    99")
+        assert bits[-1] == " Present, and of exits: of the syscall exits, all of which were counted."
+
+    def test_as_plain_text(self, tmp_path: Path) -> None:
+        text = markdown.render(full(tmp_path))
+        assert text.isascii()
+        assert max(map(len, text.splitlines())) <= 80
+
+    def test_in_csv(self, tmp_path: Path) -> None:
+        lines = list(csv.reader(io.StringIO(csv_reporter.render(full(tmp_path)))))
+        figures = {tuple(line[:3]): line[3] for line in lines[1:]}
+        assert len(figures) == len(lines) - 1
+        assert figures["times by bit", "tif:SIGPENDING", "timed"] == "100"
+        assert figures["times by word", "syscall tif:SIGPENDING", "ns_max"] == "5000"
+        assert figures["times from ns", "syscall 1024", "exits"] == "97"
+        assert figures["setters", "tif:NEED_RESCHED resched_curr: kworker/0:1 -> cc1", "count"] == "975"
+        assert figures["setters", "tif:NEED_RESCHED resched_curr: \\x1b[1m", "count"] == "25"
+        assert figures["handlers", "syscall NOTIFY_RESUME task_work_run", "share_of_bit"] == "0.75"
+        assert figures["exits", "interrupt", "share"] == "", "unknown, not zero"
+        assert figures["accounting", "all", "counted"] == "10000"
+
+    def test_in_json(self, tmp_path: Path) -> None:
+        document = json.loads(json_reporter.render(full(tmp_path)))
+        assert document["contexts"][0]["frequency"]["share"] == 0.0104
+        assert document["contexts"][1]["frequency"]["share"] is None
+        assert document["latency"]["bits"][0]["times"]["histogram"] == [
+            {"low": 1024, "high": 2047, "exits": 97},
+            {"low": 4096, "high": 8191, "exits": 2},
+            {"low": 1048576, "high": 2097151, "exits": 1},
+        ]
+        assert document["setters"]["lost"] == 3
+        assert document["routes"][0]["attempts"][0]["self_tests"] == [
+            {"exercise": "signal", "expected": 100, "seen": 0}
+        ]
+
+    def test_long_lists_are_cut(self, tmp_path: Path) -> None:
+        setters = tuple(
+            Setter(word=Word.TIF, bit="NEED_RESCHED", by="resched_curr", comm=f"t{number}", count=number)
+            for number in range(1, 13)
+        )
+        text = shown(full(tmp_path, setters=setters))
+        assert len(section(text, "Who set the bits (10 of 12)")) > 10
 
 
 class TestHostileNames:
@@ -252,7 +489,7 @@ class TestMarkdown:
 class TestJson:
     def test_it_is_what_its_schema_says(self, mixed: schema.Report, tmp_path: Path) -> None:
         written = json.loads((resources.directory("reports") / "report.schema.json").read_text())
-        for report in (mixed, built(tmp_path, [])):
+        for report in (mixed, built(tmp_path, []), full(tmp_path)):
             jsonschema.validate(json.loads(json_reporter.render(report)), written)
 
     def test_the_schema_is_that_of_the_types(self) -> None:
@@ -268,7 +505,9 @@ class TestJson:
         assert (line["trigger"], line["sole"], line["word"]) == (107, 100, "tif")
         assert document["slow_words"][0]["tif_value"] == "0x2"
         assert document["pairs"][0]["slow"] == 11
-        assert document["accounting"]["causes"] == {"map_full": 0, "read_failed": 0, "recursion": 0}
+        causes = ("map_full", "read_failed", "recursion", "kprobe_misses", "unclassified")
+        assert document["accounting"]["causes"] == dict.fromkeys(causes, 0)
+        assert document["latency"] is document["setters"] is document["handlers"] is None
 
 
 def test_csv_is_one_figure_a_line(mixed: schema.Report) -> None:
@@ -337,6 +576,45 @@ class TestCaveats:
         assert "share of all syscall exits is unknown" in self.caveats(report)["denominator"][0]
         assert "40 slow exits (4.00 a second); of how many exits is unknown." in shown(report)
         assert "never set in 40 slow exits" in shown(report)
+
+    def test_a_denominator_that_counted_too_few(self, tmp_path: Path) -> None:
+        contexts = (slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
+        report = built(tmp_path, [row(2, 40), all_exits(39)], contexts=contexts)
+        (text,) = self.caveats(report)["denominator"]
+        assert text.startswith("What should count all syscall exits counted fewer than were slow")
+        assert text.endswith("their share of all syscall exits is unknown.")
+        assert "40 slow exits (4.00 a second); of how many exits is unknown." in shown(report)
+
+    def test_a_denominator_that_lost_some(self, tmp_path: Path) -> None:
+        contexts = (slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
+        totals = Totals(seen=40, recorded=40, counted=100, uncounted=25)
+        report = built(tmp_path, [row(2, 40), all_exits(100)], contexts=contexts, totals=totals)
+        assert self.caveats(report)["denominator"] == [
+            "What counts all exits lost 25 of 125: shares of them are too high."
+        ]
+
+    def test_bits_that_the_route_does_not_see(self, tmp_path: Path) -> None:
+        unseen = (
+            UnseenBit(word=Word.TIF, bit="UPROBE"),
+            UnseenBit(word=Word.SYSCALL_WORK, bit="SYSCALL_TRACE"),
+        )
+        contexts = (slow_only(Context.SYSCALL, unseen=unseen), *build.syscalls_only()[1:])
+        report = built(tmp_path, [row(2, 40), all_exits(100)], contexts=contexts)
+        (text,) = self.caveats(report)["unseen"]
+        assert text.startswith(
+            "The loop route does not see syscall exits that are slow for nothing but UPROBE,"
+        )
+        assert text.endswith("work:SYSCALL_TRACE: they are missing.")
+        text = markdown.render(report)
+        assert "see it: UPROBE, work:SYSCALL_TRACE." in " ".join(text.split())
+        assert "does not see alone: UPROBE of tif" in text
+
+    def test_slow_exits_whose_bits_were_gone(self, tmp_path: Path) -> None:
+        contexts = (slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
+        rows = [row(0, 7, path="slow", tier=None), all_exits(100)]
+        (text,) = self.caveats(built(tmp_path, rows, contexts=contexts))["trigger"]
+        assert text.startswith("7 syscall exits were slow, and their bits gone when the route looked:")
+        assert text.endswith("what triggered them is unknown.")
 
     def test_a_self_test_that_saw_less(self, tmp_path: Path) -> None:
         tests = (SelfTest(exercise="signal", expected=100, seen=98),)

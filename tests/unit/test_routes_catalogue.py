@@ -7,7 +7,7 @@ import pytest
 from tifbpf import resources
 from tifbpf.layouts.model import Context
 from tifbpf.routes import page
-from tifbpf.routes.model import Exactness, HookKind, Route, catalogue, interest
+from tifbpf.routes.model import Exactness, HookKind, Route, catalogue, counts, interest
 
 ROUTES = {route.name: route for route in catalogue()}
 
@@ -65,8 +65,38 @@ def test_every_route_is_complete(route: Route) -> None:
 
 def test_probes_are_there() -> None:
     probes = {route.name: route.probe for route in catalogue() if route.probe}
-    assert probes == {"tracepoint": "tracepoint.c"}
-    assert all((resources.directory("probes") / name).is_file() for name in probes.values())
+    assert probes == {
+        "notify": "legacy.c",
+        "usermode-loop": "legacy.c",
+        "prepare": "prepare.c",
+        "loop": "loop.c",
+        "loop-breakpoint": "loop.c",
+        "return": "return.c",
+        "irq-return": "irq-return.c",
+        "handlers": "handlers.c",
+        "tracepoint": "tracepoint.c",
+    }
+    for name in {*probes.values(), *(count.probe for count in counts())}:
+        assert (resources.directory("probes") / name).is_file()
+
+
+_LOOKS = "static __always_inline void {}(struct at *at)"
+
+
+def test_what_looks_is_there() -> None:
+    looked = [
+        (route.probe, hook.function)
+        for route in catalogue()
+        for variant in route.variants
+        for hook in (*variant.hooks, *variant.timed)
+        if route.probe and hook.function
+    ]
+    looked += [(count.probe, count.hook.function) for count in counts()]
+    for probe, function in looked:
+        text = (resources.directory("probes") / str(probe)).read_text()
+        # Kernels of small BPF have programs of their own, which are no parts of others.
+        declared = "int {}(struct legacy_regs *ctx)" if probe == "legacy.c" else _LOOKS
+        assert declared.format(function) in text
 
 
 def test_only_the_tracepoint_sets_a_bit() -> None:

@@ -16,8 +16,8 @@ FACTS = Path(__file__).parents[1] / "data" / "facts"
 
 # Kernel to the route for syscall, interrupt and exception, if there were a probe for every route.
 IDEAL = {
-    "rhel7-3.10": ("notify", "notify", "notify"),
-    "upstream-4.2": ("notify", "notify", "notify"),
+    "rhel7-3.10": ("notify", "notify", None),
+    "upstream-4.2": ("notify", "notify", None),
     "upstream-4.3": ("prepare", "prepare", "prepare"),
     "ubuntu-4.4": ("usermode-loop", "usermode-loop", "usermode-loop"),
     "ubuntu-4.8": ("usermode-loop", "usermode-loop", "usermode-loop"),
@@ -35,16 +35,18 @@ IDEAL = {
     "ubuntu-5.19": ("prepare", "prepare", "prepare"),
     "ubuntu-6.2": ("prepare", "prepare", "prepare"),
     "ubuntu-6.5": ("prepare", "prepare", "prepare"),
-    "ubuntu-6.8": ("return", "handlers", "handlers"),
+    "ubuntu-6.8": ("return", None, "handlers"),
     "debian-cloud-5.10": ("prepare", "prepare", "prepare"),
     "debian-cloud-6.1": ("prepare", "prepare", "prepare"),
-    "debian-cloud-6.12": ("return", "handlers", "handlers"),
-    "debian-cloud-6.16": ("loop-breakpoint", "handlers", "handlers"),
-    "debian-cloud-6.18": ("loop-breakpoint", "handlers", "handlers"),
-    "debian-cloud-6.19": ("loop-breakpoint", "handlers", "handlers"),
-    "debian-cloud-7.0": ("loop-breakpoint", "handlers", "handlers"),
-    "debian-cloud-7.1": ("loop-breakpoint", "handlers", "handlers"),
-    "debian-cloud-7.2": ("loop-breakpoint", "handlers", "handlers"),
+    "debian-cloud-6.12": ("return", "irq-return", "handlers"),
+    "debian-rt-6.1": ("prepare", "prepare", "prepare"),
+    "debian-rt-6.12": ("return", "irq-return", "handlers"),
+    "debian-cloud-6.16": ("loop-breakpoint", "irq-return", "handlers"),
+    "debian-cloud-6.18": ("loop-breakpoint", "irq-return", "handlers"),
+    "debian-cloud-6.19": ("loop-breakpoint", None, "handlers"),
+    "debian-cloud-7.0": ("loop-breakpoint", None, "handlers"),
+    "debian-cloud-7.1": ("loop-breakpoint", None, "handlers"),
+    "debian-cloud-7.2": ("loop-breakpoint", None, "handlers"),
     "debian-cloud-7.3": ("loop-breakpoint", "irq-return", "handlers"),
     "lockdown-6.18": ("tracepoint", None, None),
 }
@@ -71,15 +73,18 @@ def test_ideal_choice(kernel: str) -> None:
     assert tuple(choice.route for choice in plan.choices) == IDEAL[kernel]
 
 
+# Kernel to what this release does, where it has no probe for the best.
+WITHOUT_A_PROBE = {"upstream-4.3": ("tracepoint", None, None)}
+
+
 @pytest.mark.parametrize("kernel", IDEAL)
-def test_this_release_falls_through_to_its_only_probe_and_says_so(kernel: str) -> None:
+def test_this_release_takes_the_best_that_it_has_a_probe_for_and_says_so(kernel: str) -> None:
     plan = choose(read(kernel))
-    assert [choice.route for choice in plan.choices] == ["tracepoint", None, None]
-    assert [choice.probe for choice in plan.covered] == ["tracepoint.c"]
+    assert tuple(choice.route for choice in plan.choices) == WITHOUT_A_PROBE.get(kernel, IDEAL[kernel])
     no_probe = (NO_PROBE, NO_PROBE_EITHER, NO_PROBE_UNSURE)
     for choice, ideal in zip(plan.choices, IDEAL[kernel], strict=True):
         unprobed = [item.route for item in choice.refused if item.reason in no_probe]
-        assert unprobed[:1] == ([ideal] if ideal not in (None, "tracepoint") else [])
+        assert unprobed[:1] == ([ideal] if kernel in WITHOUT_A_PROBE else [])
 
 
 def test_facts_say_where_they_come_from() -> None:
@@ -95,17 +100,26 @@ def test_facts_round_trip(kernel: str) -> None:
 def test_hooks_words_and_denominators_of_one_plan() -> None:
     syscall, interrupt, exception = choose(read("debian-cloud-7.3"), implemented_only=False).choices
 
-    assert [str(hook) for hook in syscall.hooks] == ["breakpoint on exit_to_user_mode_loop"]
+    # 7.0 and later inline syscall_exit_work.
+    assert [str(hook) for hook in syscall.hooks] == [
+        "breakpoint on exit_to_user_mode_loop",
+        "fexit on __audit_syscall_exit",
+        "fexit on trace_syscall_exit",
+        "fexit on ptrace_notify",
+    ]
     assert syscall.hooks[0].word == "argument 2 (si)"
     assert syscall.exactness == "exact"
-    assert syscall.denominator is None
+    assert syscall.slow_only
+    assert syscall.denominator is not None
+    assert str(syscall.count.hook) == "kprobe multi on every system call" if syscall.count else False
     assert syscall.perturbs == "takes one of the four debug registers of every CPU"
-    # 7.0 and later inline syscall_exit_work.
-    assert any(text.startswith("syscalls whose only work is in syscall_work") for text in syscall.blind)
+    assert "syscalls whose only work is SYSCALL_USER_DISPATCH" in syscall.blind
 
     assert str(interrupt.hooks[0]) == "fexit on irq_exit_rcu"
     assert interrupt.exactness == "to a few instructions"
     assert interrupt.denominator is not None
+    assert not interrupt.slow_only
+    assert interrupt.count is None
 
     assert [hook.symbol for hook in exception.hooks] == [
         "arch_do_signal_or_restart",
@@ -114,10 +128,10 @@ def test_hooks_words_and_denominators_of_one_plan() -> None:
         "__rseq_handle_slowpath",
         "uprobe_notify_resume",
         "klp_update_patch_state",
-        "fire_user_return_notifiers",
     ]
     assert exception.exactness == "after the fact"
-    assert exception.denominator is None
+    assert exception.denominator == "page faults from user mode; other exceptions are not in it"
+    assert exception.slow_only
 
 
 def test_before_6_19_rseq_has_its_older_name() -> None:
@@ -129,8 +143,9 @@ def test_6_16_to_6_19_have_the_second_hook_too_and_for_syscalls_only() -> None:
     plan = choose(read("debian-cloud-6.18"), implemented_only=False)
     assert [str(hook) for hook in plan.of(Context.SYSCALL).hooks] == [
         "breakpoint on exit_to_user_mode_loop",
-        "fentry on syscall_exit_work",
+        "fexit on syscall_exit_work",
     ]
+    assert plan.of(Context.INTERRUPT).route == "irq-return"
 
 
 def test_6_12_loop_that_nobody_calls() -> None:
@@ -146,8 +161,8 @@ def test_6_18_loop_that_interrupts_do_not_call() -> None:
     assert choose(facts, implemented_only=False).of(Context.SYSCALL).route == "loop-breakpoint"
     reason, _ = refusal(facts, Context.INTERRUPT, "loop-breakpoint")
     assert reason == (
-        "irqentry_exit does not call exit_to_user_mode_loop, which is inlined there: "
-        "it would see no interrupt exit"
+        "irqentry_exit_to_user_mode and irqentry_exit do not call exit_to_user_mode_loop, which is inlined "
+        "there: it would see no interrupt exit"
     )
 
 
@@ -188,16 +203,18 @@ def test_refusals_under_lockdown_name_the_remedy() -> None:
 
 def test_kprobes_on_notrace_functions_open_the_loop() -> None:
     facts = read("debian-cloud-6.18")
-    assert refusal(facts, Context.SYSCALL, "loop") == (
-        "exit_to_user_mode_loop is not traceable",
-        "a kernel with CONFIG_KPROBE_EVENTS_ON_NOTRACE=y, where a kprobe may go there",
+    with pytest.raises(NoRouteError) as caught:
+        choose(facts, "loop")
+    assert str(caught.value) == (
+        "the route loop cannot be used here: exit_to_user_mode_loop is not traceable "
+        "(a kernel with CONFIG_KPROBE_EVENTS_ON_NOTRACE=y, where a kprobe may go there)"
     )
     allowed = msgspec.structs.replace(facts, config={"KPROBE_EVENTS_ON_NOTRACE": "y"})
     plan = choose(allowed, implemented_only=False)
     assert plan.of(Context.SYSCALL).route == "loop"
     assert str(plan.of(Context.SYSCALL).hooks[0]) == "kprobe on exit_to_user_mode_loop"
     # irqentry_exit still has its own copy.
-    assert plan.of(Context.INTERRUPT).route == "handlers"
+    assert plan.of(Context.INTERRUPT).route == "irq-return"
 
 
 def test_the_blacklist_is_respected() -> None:
@@ -217,7 +234,8 @@ def test_nothing_is_decided_by_the_release() -> None:
 
 def test_an_excluded_route_makes_room_for_the_next() -> None:
     facts = read("debian-cloud-6.12")
-    plan = choose(facts, implemented_only=False, excluding={"return": "attached, and saw 0 of 10 signals"})
+    excluding = {("return", Context.SYSCALL): "attached, and saw 0 of 10 signals"}
+    plan = choose(facts, implemented_only=False, excluding=excluding)
     assert plan.of(Context.SYSCALL).route == "tracepoint"
     reasons = {item.route: item.reason for item in plan.of(Context.SYSCALL).refused}
     assert reasons["return"] == "attached, and saw 0 of 10 signals"
@@ -257,7 +275,7 @@ def test_forced_route_that_works() -> None:
                 "allows no breakpoints in its text (a kernel with CONFIG_KPROBES=y)"
             ),
         ),
-        ("debian-cloud-6.1", "prepare", f"the route prepare cannot be used here: {NO_PROBE}"),
+        ("upstream-4.3", "prepare", f"the route prepare cannot be used here: {NO_PROBE_UNSURE}"),
     ],
 )
 def test_forced_route_that_does_not(kernel: str, route: str, message: str) -> None:
@@ -284,3 +302,101 @@ def test_no_route_at_all_is_one_line() -> None:
         "no route to any exit on this kernel; the last resort, tracepoint: raw tracepoint: operation not "
         "permitted (run as root); see `tifbpf doctor`"
     )
+
+
+def test_a_hook_that_the_kernel_refused_is_not_tried_again() -> None:
+    facts = read("debian-cloud-7.3")
+    refused = {("breakpoint", "exit_to_user_mode_loop"): "the kernel refused it: no space left on device"}
+    choice = choose(facts, refused=refused).of(Context.SYSCALL)
+    assert choice.route == "tracepoint"
+    assert "no space left on device" in str(choice.why_not)
+    # An optional hook costs nothing but what it would have seen.
+    choice = choose(facts, refused={("fexit", "ptrace_notify"): "the kernel refused it"}).of(Context.SYSCALL)
+    assert choice.route == "loop-breakpoint"
+    assert "syscalls whose only work is SYSCALL_TRACE (the kernel refused it)" in choice.blind
+
+
+def test_of_two_ways_that_may_be_open_the_refused_one_is_left_out() -> None:
+    facts = read("ubuntu-5.15")
+    refused = {("fentry", "exit_to_user_mode_prepare"): "the kernel refused it"}
+    hooks = choose(facts, refused=refused).of(Context.SYSCALL).hooks
+    assert [str(hook) for hook in hooks] == ["kprobe on exit_to_user_mode_prepare"]
+
+
+def test_a_count_of_all_exits_is_dropped_before_the_route() -> None:
+    facts = read("debian-cloud-7.3")
+    refused = {("kprobe multi", "every system call"): "the self-test saw 0 of 256 of syscall, all exits"}
+    choice = choose(facts, refused=refused).of(Context.SYSCALL)
+    assert (choice.route, choice.denominator, choice.count) == ("loop-breakpoint", None, None)
+    assert choice.uncounted == "the self-test saw 0 of 256 of syscall, all exits"
+    choice = choose(facts, count_all=False).of(Context.SYSCALL)
+    assert (choice.denominator, choice.uncounted) == (None, "not asked for")
+
+
+def test_time_is_taken_where_begin_and_end_can_be_hooked() -> None:
+    choice = choose(read("debian-cloud-6.1"), timed=True).of(Context.INTERRUPT)
+    assert choice.timed
+    assert [str(hook) for hook in choice.hooks] == [
+        "fentry on exit_to_user_mode_prepare",
+        "fexit on exit_to_user_mode_prepare",
+    ]
+    assert not choose(read("debian-cloud-6.12"), timed=True).of(Context.SYSCALL).timed
+
+
+def test_kernels_of_small_bpf_get_the_probe_for_it_and_every_hook() -> None:
+    hooks = {
+        "rhel7-3.10": ["do_notify_resume", "syscall_trace_leave"],
+        "ubuntu-4.4": ["exit_to_usermode_loop", "syscall_slow_exit_work"],
+        "ubuntu-4.15": ["exit_to_usermode_loop", "syscall_slow_exit_work"],
+        "ubuntu-4.18": ["exit_to_usermode_loop", "syscall_slow_exit_work"],
+        "ubuntu-5.4": ["exit_to_usermode_loop", "syscall_slow_exit_work"],
+    }
+    for kernel, expected in hooks.items():
+        plan = choose(read(kernel))
+        assert {choice.probe for choice in plan.covered} == {"legacy.c"}
+        assert [hook.symbol for hook in plan.of(Context.SYSCALL).hooks] == expected
+        assert [hook.symbol for hook in plan.of(Context.INTERRUPT).hooks] == expected[:1]
+
+
+def test_a_probe_of_kprobe_programs_is_never_planned_by_fentry() -> None:
+    # As 5.5 to 5.7 are, with BTF and trampolines.
+    facts = read("ubuntu-5.4")
+    names = ("exit_to_usermode_loop", "syscall_slow_exit_work")
+    symbols = {
+        name: msgspec.structs.replace(facts.symbol(name), traceable=True, blacklisted=False, btf=True)
+        for name in names
+    }
+    yes = Finding(answer=True)
+    facts = msgspec.structs.replace(
+        facts, symbols={**facts.symbols, **symbols}, ways={**facts.ways, Way.FENTRY: yes, Way.KPROBE: yes}
+    )
+    hooks = choose(facts).of(Context.SYSCALL).hooks
+    assert [str(hook) for hook in hooks] == [f"kprobe on {name}" for name in names]
+
+
+def test_5_8_has_the_same_loop_where_only_a_breakpoint_goes() -> None:
+    plan = choose(read("ubuntu-5.8"))
+    assert [choice.probe for choice in plan.covered] == ["loop.c"] * 3
+    assert [hook.way for hook in plan.of(Context.INTERRUPT).hooks] == ["breakpoint"]
+
+
+def test_before_4_3_no_hook_tells_exceptions_from_interrupts() -> None:
+    for kernel in ("rhel7-3.10", "upstream-4.2"):
+        plan = choose(read(kernel))
+        assert plan.of(Context.EXCEPTION).route is None
+        assert any(
+            text.startswith("which of the interrupts are exceptions")
+            for text in plan.of(Context.INTERRUPT).blind
+        )
+
+
+def test_hidden_addresses_are_said_before_anything_is_tried() -> None:
+    facts = read("debian-cloud-6.1")
+    hidden = "kallsyms hides the addresses (not root, or kernel.kptr_restrict)"
+    facts = msgspec.structs.replace(facts, unseen={**facts.unseen, "kallsyms": hidden})
+    choice = choose(facts).of(Context.SYSCALL)
+    assert choice.route == "return"
+    assert [item.remedy for item in choice.refused if item.reason == hidden] == [
+        "run as root, with the sysctl kernel.kptr_restrict below 2"
+    ] * 3
+    assert choose(facts).of(Context.EXCEPTION).route is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.recordings import START_NS, metadata
+from tests.unit.recordings import START_NS, metadata, slow_only, syscalls_only
 from tifbpf.errors import OutputExistsError, OutputUnwritableError
 from tifbpf.layouts.model import Context
 from tifbpf.recording import writer
@@ -54,6 +54,34 @@ def test_rows_are_written_with_their_path_and_tiers(tmp_path: Path) -> None:
     ]
     assert [(row["comm"], row["pid"]) for row in written] == [("a", 7), (None, None), (None, None)]
     assert {row["interval_ns"] for row in written} == {10}
+
+
+def test_rows_of_a_route_that_sees_slow_exits_only(tmp_path: Path) -> None:
+    output = tmp_path / "a.tif.parquet"
+    about = metadata(contexts=(slow_only(Context.SYSCALL), *syscalls_only()[1:]))
+    given = [
+        ExitClass(
+            context=Context.SYSCALL,
+            word=SIGPENDING,
+            syscall_work=0,
+            count=3,
+            latency_log2=10,
+            ns=4000,
+            ns_max=1500,
+        ),
+        # Its bit was gone when the route looked.
+        ExitClass(context=Context.SYSCALL, word=NEED_FPU_LOAD, syscall_work=0, count=4),
+        ExitClass(context=Context.SYSCALL, word=None, syscall_work=None, count=50, comm="a"),
+    ]
+    recording = RecordingWriter(output, force=False)
+    recording.flush(given, start_ns=START_NS, interval_ns=10, metadata=about, recorder=(1, 2))
+    recording.finish(about)
+    names = ("word", "path", "tier", "count", "latency_log2", "ns", "ns_max", "comm")
+    assert [tuple(row[name] for name in names) for row in pq.read_table(output).to_pylist()] == [
+        (SIGPENDING, "slow", "loop", 3, 10, 4000, 1500, None),
+        (NEED_FPU_LOAD, "slow", None, 4, None, None, None, None),
+        (None, "all", None, 50, None, None, None, "a"),
+    ]
 
 
 def test_segments_are_there_until_the_recording_is(tmp_path: Path) -> None:

@@ -11,64 +11,83 @@ import pandas as pd
 from tifbpf.analysis.classes import BitName, ExitClass, Need
 from tifbpf.analysis.observed import Observed
 from tifbpf.layouts.model import Context, Layout, Word
+from tifbpf.recording.paths import ExitPath
 
 _INDEX = ["word", "bit"]
 
 
 def bits(found: Sequence[ExitClass], layouts: Sequence[Layout], observed: Observed) -> pd.DataFrame:
     """Return the histogram of bits; see `Recordings.bits`."""
+    masks = {
+        (place, context): _mask_bits(layouts[place], context)
+        for place in range(len(layouts))
+        for context in Context
+    }
     counts: dict[str, Counter[BitName]] = {
         name: Counter() for name in ("present", "present_slow", "trigger", "sole")
     }
-    exits = slow = 0
+    slow = 0
     for exit_class in found:
         decoded, count = exit_class.decoded, exit_class.count
-        if observed.counted_in(exit_class.recording, exit_class.context):
-            exits += count
+        pair = exit_class.recording, exit_class.context
+        if observed.words_seen_in(*pair):
             _add(counts["present"], decoded.bits, count)
-        if decoded.triggers:
+        elif observed.counted_in(*pair):
+            # Whatever carried a bit of the mask was slow, and so was seen.
+            seen = [bit for bit in decoded.triggers if not observed.unseen_in(*pair, bit)]
+            _add(counts["present"], seen, count)
+        if exit_class.path == ExitPath.SLOW:
             slow += count
             _add(counts["present_slow"], decoded.bits, count)
             _add(counts["trigger"], decoded.triggers, count)
             if len(decoded.triggers) == 1:
                 _add(counts["sole"], decoded.triggers, count)
 
-    masks = {context: _mask_bits(layouts, context) for context in Context}
     in_mask = frozenset().union(*masks.values())
-    covered = [context for context in Context if observed.covered(context)]
-    testable = frozenset().union(*(masks[context] for context in covered))
-    counted = any(observed.counted(context) for context in covered)
+    covered = list(observed.pairs())
     order = sorted(
         in_mask | counts["present"].keys() | counts["present_slow"].keys(),
         key=lambda bit: (list(Word).index(bit.word), _number(bit, layouts), bit.bit),
     )
-    index = pd.MultiIndex.from_tuples([(str(bit.word), bit.bit) for bit in order], names=_INDEX)
-    taken_out = [observed.taken_out(bit.word, bit.bit) for bit in order]
-    # Where nobody looked, 0 would be a claim: a bit that only interrupts test cannot have triggered where
-    # only system calls were covered, and one that the recorder's own hook sets could not be told from it.
-    known = {
-        "present": [counted for _ in order],
-        "present_slow": [bool(covered) for _ in order],
-        "trigger": [bit in testable or (bit not in in_mask and bool(covered)) for bit in order],
-    }
-    known["sole"] = known["trigger"]
-    known = {
-        name: [
-            flag and not (out and not counts[name][bit])
-            for flag, out, bit in zip(flags, taken_out, order, strict=True)
+    testing = {bit: [pair for pair in covered if bit in masks[pair]] for bit in order}
+    unseen = {bit for bit in order if any(observed.unseen_in(*pair, bit) for pair in testing[bit])}
+    telling = {
+        bit: [
+            pair
+            for pair in covered
+            if observed.words_seen_in(*pair)
+            or (observed.counted_in(*pair) and pair in testing[bit] and not observed.unseen_in(*pair, bit))
         ]
-        for name, flags in known.items()
+        for bit in order
     }
+    # Where nobody looked, 0 would be a claim: a bit that only interrupts test cannot have triggered where
+    # only system calls were covered, one that the route does not see may have, and one that the recorder's
+    # own hook sets could not be told from it.
+    triggering = {bit for bit in order if testing[bit] or (bit not in in_mask and covered)} - unseen
+    known = {
+        "present": {bit for bit in order if telling[bit]},
+        "present_slow": set(order) if covered else set(),
+        "trigger": triggering,
+        "sole": triggering,
+    }
+    taken_out = {bit for bit in order if observed.taken_out(bit)}
+    index = pd.MultiIndex.from_tuples([(str(bit.word), bit.bit) for bit in order], names=_INDEX)
     frame = pd.DataFrame(
-        {name: pd.array([counter[bit] for bit in order], dtype="UInt64") for name, counter in counts.items()},
+        {
+            name: pd.array(
+                [counter[bit] if counter[bit] or bit in known[name] - taken_out else pd.NA for bit in order],
+                dtype="UInt64",
+            )
+            for name, counter in counts.items()
+        },
         index=index,
     )
-    for name, flags in known.items():
-        frame[name] = frame[name].where(pd.Series(flags, index=index, dtype=bool))
-    frame["share_of_exits"] = _share(frame["present"], exits)
-    frame["share_of_slow"] = _share(frame["trigger"], slow)
+    exits = [sum(observed.exits_in(*pair) for pair in telling[bit]) for bit in order]
+    frame["exits"] = pd.Series(exits, index=index, dtype="UInt64").where(frame["present"].notna())
+    frame["share_of_exits"] = share(frame["present"], frame["exits"])
+    frame["share_of_slow"] = share(frame["trigger"], slow)
     frame["in_mask"] = [bit in in_mask for bit in order]
-    frame["taken_out"] = taken_out
+    frame["taken_out"] = [bit in taken_out for bit in order]
     return frame
 
 
@@ -77,16 +96,15 @@ def _add(counter: Counter[BitName], names: Sequence[BitName], count: int) -> Non
         counter[name] += count
 
 
-def _share(counts: pd.Series, total: int) -> pd.Series:
-    return (counts / total if total else counts.where(counts.isna())).astype("Float64")
+def share(part: pd.Series, whole: pd.Series | int) -> pd.Series:
+    """Return `part / whole`, NA where either is not known, and of nothing."""
+    of = pd.Series(whole, index=part.index, dtype="UInt64")
+    return (part / of.where(of > 0)).astype("Float64")
 
 
-def _mask_bits(layouts: Sequence[Layout], context: Context) -> frozenset[BitName]:
+def _mask_bits(layout: Layout, context: Context) -> frozenset[BitName]:
     return frozenset(
-        BitName(word, name)
-        for layout in layouts
-        for word in Word
-        for name in layout.names(word, layout.work_mask(context, word))
+        BitName(word, name) for word in Word for name in layout.names(word, layout.work_mask(context, word))
     )
 
 
@@ -129,12 +147,12 @@ def needs(found: Sequence[ExitClass]) -> pd.DataFrame:
     """Return what the slow exits' work needed; see `Recordings.needs`."""
     counts: Counter[str] = Counter()
     for exit_class in found:
-        if exit_class.decoded.need is not None:
+        if exit_class.need is not None:
             counts["slow"] += exit_class.count
-            counts[exit_class.decoded.need] += exit_class.count
+            counts[exit_class.need] += exit_class.count
             if exit_class.decoded.reschedule_only:
                 counts["reschedule_only"] += exit_class.count
     index = pd.Index([*Need, "reschedule_only"], name="need", dtype="str")
     frame = pd.DataFrame({"slow": pd.array([counts[name] for name in index], dtype="UInt64")}, index=index)
-    frame["share_of_slow"] = _share(frame["slow"], counts["slow"])
+    frame["share_of_slow"] = share(frame["slow"], counts["slow"])
     return frame

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from tifbpf.layouts.model import Context, Layout, Word
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 
 RESCHEDULE = frozenset({"NEED_RESCHED", "NEED_RESCHED_LAZY"})
@@ -31,7 +32,7 @@ class Need(StrEnum):
     NO_PT_REGS = "no_pt_regs"
     """No trigger's handler does."""
     UNKNOWN = "unknown"
-    """None is known to, and of one at least it is not known."""
+    """None is known to, and of one at least it is not known; or the triggers are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,11 @@ class Decoded:
     triggers: tuple[BitName, ...]
     """Those of them that are in a work mask of the context."""
     need: Need | None
-    """None for a fast exit."""
+    """None where nothing triggers."""
 
     @property
     def reschedule_only(self) -> bool:
-        """Whether the exit was slow, and for a reschedule alone."""
+        """Whether something triggers, and nothing but a reschedule."""
         return bool(self.triggers) and all(
             trigger.word == Word.TIF and trigger.bit in RESCHEDULE for trigger in self.triggers
         )
@@ -62,6 +63,11 @@ class ExitClass:
     path: str
     count: int
     decoded: Decoded
+
+    @property
+    def need(self) -> Need | None:
+        """What the work of these exits needs; None for fast ones."""
+        return (self.decoded.need or Need.UNKNOWN) if self.path == ExitPath.SLOW else None
 
 
 def decode(layout: Layout, context: Context, tif: int, syscall_work: int | None) -> Decoded:
@@ -92,7 +98,10 @@ def _need(needs: list[bool | None]) -> Need | None:
 
 
 def classes(frame: pd.DataFrame, recordings: Sequence[Recording]) -> list[ExitClass]:
-    """Decode each row of `frame` (recording, context, word, syscall_work, path, count), in its order."""
+    """Decode each row of `frame` (recording, context, word, syscall_work, path, count), in its order.
+
+    Rows whose path is `all` have no word, and must not be among them.
+    """
     known: dict[tuple[int, Context, int, int | None], Decoded] = {}
     found = []
     for place, context, tif, syscall_work, path, count in zip(

@@ -13,6 +13,7 @@ from tifbpf.analysis.classes import classes
 from tifbpf.analysis.observed import Observed
 from tifbpf.layouts import syscalls
 from tifbpf.layouts.model import Context
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 
 _OF_COUNTED = ("exits", "slow_counted", "exits_per_second")
@@ -60,10 +61,9 @@ def by_dimensions(table: pa.Table, observed: Observed, by: Sequence[str]) -> pd.
     keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
     frame = name_syscalls(rows.summed(table, keys))
     contexts = [Context(context) for context in frame["context"]]
-    counted = _counted(frame, observed)
-    frame["exits"] = frame["count"].where(counted)
-    frame["slow"] = frame["count"].where(frame["path"] == "slow", 0)
-    frame["slow_counted"] = frame["slow"].where(counted)
+    frame["exits"] = observed.exits(frame)
+    frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
+    frame["slow_counted"] = observed.slow_counted(frame)
     frame["exits_per_second"] = frame["exits"] / _seconds(
         [observed.seconds_counted(context) for context in contexts], frame.index
     )
@@ -71,7 +71,12 @@ def by_dimensions(table: pa.Table, observed: Observed, by: Sequence[str]) -> pd.
         [observed.seconds(context) for context in contexts], frame.index
     )
     sums = frame.groupby(list(by), dropna=False)[_SUMS].sum(min_count=1)
-    sums["share"] = sums["slow_counted"] / sums["exits"].where(sums["exits"] > 0)
+    # A thread that began its system call under another name, or before the recording, was counted there: what
+    # counts all exits then has fewer of a class than there are slow ones.
+    sums["slow_counted"] = sums["slow_counted"].where(sums["exits"].notna())
+    sums["share"] = (sums["slow_counted"] / sums["exits"].where(sums["exits"] > 0)).where(
+        sums["slow_counted"] <= sums["exits"]
+    )
     return sums[_COLUMNS]
 
 
@@ -86,7 +91,7 @@ def commonest_triggers(
     """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
     frame = name_syscalls(rows.summed(table, keys))
-    frame = frame[frame["path"] == "slow"]
+    frame = frame[frame["path"] == ExitPath.SLOW]
     triggers: dict[object, Counter[str]] = {}
     for value, found in zip(frame[dimension], classes(frame, recordings), strict=True):
         counter = triggers.setdefault(None if pd.isna(value) else value, Counter())
@@ -95,6 +100,7 @@ def commonest_triggers(
     return {
         value: min(counter.items(), key=lambda item: (-item[1], item[0]))
         for value, counter in triggers.items()
+        if counter
     }
 
 
@@ -102,17 +108,11 @@ def timeline(table: pa.Table, observed: Observed, freq: str | None) -> pd.DataFr
     """Return sums over time; see `Recordings.timeline`."""
     frame = rows.summed(table, ["recording", "context", "path", "time", "interval_ns"])
     frame["start"] = frame["time"] if freq is None else frame["time"].dt.floor(freq)
-    frame["exits"] = frame["count"].where(_counted(frame, observed))
-    frame["slow"] = frame["count"].where(frame["path"] == "slow", 0)
+    frame["exits"] = observed.exits(frame)
+    frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
     groups = frame.groupby(["start", "context"])
     sums = groups[["exits", "slow"]].sum(min_count=1)
-    # Fast and slow exits of one interval are two rows; its length counts once.
+    # The exits of one interval are several rows; its length counts once.
     lengths = frame.groupby(["start", "context", "recording", "time"])["interval_ns"].max()
     sums["seconds"] = lengths.groupby(["start", "context"]).sum() / 1e9
     return sums.rename_axis(["time", "context"])
-
-
-def _counted(frame: pd.DataFrame, observed: Observed) -> pd.Series:
-    pairs = zip(frame["recording"], frame["context"], strict=True)
-    counted = [observed.counted_in(place, Context(context)) for place, context in pairs]
-    return pd.Series(counted, index=frame.index, dtype=bool)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from tifbpf.layouts.model import Context, Word
+import pandas as pd
+
+from tifbpf.analysis.classes import BitName
+from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 
 
@@ -19,44 +24,111 @@ class Observed:
     def __init__(self, recordings: Sequence[Recording], places: Iterable[int] | None = None) -> None:
         """Look at those `recordings` whose places are given, at all of them by default."""
         self._coverage: dict[tuple[int, Context], Coverage] = {}
-        self._taken_out: set[tuple[Word, str]] = set()
+        self._taken_out: set[BitName] = set()
         self._duration_ns: dict[int, int] = {}
+        self._exits: dict[tuple[int, Context], Counter[ExitPath]] = {}
         for place in range(len(recordings)) if places is None else places:
             self._duration_ns[place] = recordings[place].duration_ns
             metadata = recordings[place].metadata
             for coverage in metadata.contexts:
                 self._coverage[place, coverage.context] = coverage
+                self._exits[place, coverage.context] = Counter()
             self._taken_out |= {
-                (effect.word, effect.bit) for effect in metadata.observer_effects if effect.ours
+                BitName(effect.word, effect.bit) for effect in metadata.observer_effects if effect.ours
             }
+            sums = recordings[place].rows.group_by(["context", "path"]).aggregate([("count", "sum")])
+            for line in sums.to_pylist():
+                self._exits[place, Context(line["context"])][ExitPath(line["path"])] += line["count_sum"]
 
     def covered(self, context: Context) -> bool:
         """Whether any of them covered it."""
-        return any(self._covered(place, context) for place in self._duration_ns)
+        return any(self.covered_in(place, context) for place in self._duration_ns)
+
+    def covered_in(self, place: int, context: Context) -> bool:
+        """Whether that recording covered it."""
+        return self._coverage[place, context].route is not None
 
     def counted(self, context: Context) -> bool:
         """Whether any of them counted all its exits, and not only the slow ones."""
         return any(self.counted_in(place, context) for place in self._duration_ns)
 
     def counted_in(self, place: int, context: Context) -> bool:
-        """Whether that recording counted all exits of the context."""
+        """Whether that recording counted all exits of the context; False where the count cannot be right."""
         coverage = self._coverage[place, context]
-        return coverage.route is not None and coverage.denominator is not None
+        return (
+            coverage.route is not None
+            and coverage.denominator is not None
+            and not self.undercounted_in(place, context)
+        )
 
-    def taken_out(self, word: Word, bit: str) -> bool:
+    def undercounted_in(self, place: int, context: Context) -> bool:
+        """Whether what should have counted all its exits counted fewer than there were slow ones."""
+        coverage = self._coverage[place, context]
+        exits = self._exits[place, context]
+        return (
+            coverage.slow_only
+            and coverage.denominator is not None
+            and exits[ExitPath.ALL] < exits[ExitPath.SLOW]
+        )
+
+    def words_seen_in(self, place: int, context: Context) -> bool:
+        """Whether the words of all its exits were seen there, and not of the slow ones alone."""
+        return self.counted_in(place, context) and not self._coverage[place, context].slow_only
+
+    def exits_in(self, place: int, context: Context) -> int:
+        """All exits of the context in that recording, where `counted_in`."""
+        exits = self._exits[place, context]
+        if self._coverage[place, context].slow_only:
+            return exits[ExitPath.ALL]
+        return exits[ExitPath.FAST] + exits[ExitPath.SLOW]
+
+    def all_exits(self) -> int:
+        """All exits of the contexts and recordings that counted them."""
+        return sum(self.exits_in(*pair) for pair in self.pairs() if self.counted_in(*pair))
+
+    def unseen_in(self, place: int, context: Context, bit: BitName) -> bool:
+        """Whether the route could not see exits there that were slow for this bit alone."""
+        return any((unseen.word, unseen.bit) == bit for unseen in self._coverage[place, context].unseen)
+
+    def taken_out(self, bit: BitName) -> bool:
         """Whether one of them took the bit out of its words, because its own hook sets it everywhere."""
-        return (word, bit) in self._taken_out
+        return bit in self._taken_out
+
+    def pairs(self) -> Iterator[tuple[int, Context]]:
+        """Yield each recording's place with each context that it covered."""
+        return (pair for pair in self._coverage if self.covered_in(*pair))
 
     def seconds(self, context: Context) -> float:
         """Seconds for which the context was covered."""
-        return self._seconds(place for place in self._duration_ns if self._covered(place, context))
+        return self._seconds(place for place in self._duration_ns if self.covered_in(place, context))
 
     def seconds_counted(self, context: Context) -> float:
         """Seconds for which all its exits were counted."""
         return self._seconds(place for place in self._duration_ns if self.counted_in(place, context))
 
-    def _covered(self, place: int, context: Context) -> bool:
-        return self._coverage[place, context].route is not None
-
     def _seconds(self, places: Iterable[int]) -> float:
         return sum(self._duration_ns[place] for place in places) / 1e9
+
+    def exits(self, frame: pd.DataFrame) -> pd.Series:
+        """Return what each row adds to all exits: its count, or NA if that is not what counts them.
+
+        Args:
+            frame: with the columns recording, context, path and count.
+        """
+        triples = zip(frame["recording"], frame["context"], frame["path"], strict=True)
+        counting = [
+            self.counted_in(place, Context(context))
+            and (path == ExitPath.ALL) == self._coverage[place, Context(context)].slow_only
+            for place, context, path in triples
+        ]
+        return frame["count"].where(pd.Series(counting, index=frame.index, dtype=bool))
+
+    def slow_counted(self, frame: pd.DataFrame) -> pd.Series:
+        """Return each row's slow exits, NA where not all exits of its context were counted.
+
+        Args:
+            frame: with the columns recording, context and slow.
+        """
+        pairs = zip(frame["recording"], frame["context"], strict=True)
+        counted = [self.counted_in(place, Context(context)) for place, context in pairs]
+        return frame["slow"].where(pd.Series(counted, index=frame.index, dtype=bool))

@@ -9,17 +9,20 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tifbpf.analysis import bits, frequency, rows, words
+from tifbpf.analysis import bits, frequency, latency, origins, rows, words
 from tifbpf.analysis.classes import ExitClass, classes
 from tifbpf.analysis.observed import Observed
 from tifbpf.errors import TifbpfError
 from tifbpf.recording import reader
 from tifbpf.recording.metadata import Losses, Metadata
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 from tifbpf.recording.schema import DIMENSIONS
 
 CONTEXT = "context"
+_TIMES = ("latency_log2", "ns", "ns_max")
 _CLASS = ("recording", "context", "word", "syscall_work", "path", "tier")
 
 
@@ -68,25 +71,35 @@ class Recordings:
         return tuple(name for name in DIMENSIONS if name in recorded)
 
     @cached_property
+    def _exits(self) -> pa.Table:
+        """The rows of exits, without those that count all exits once more."""
+        return self._table.filter(pc.not_equal(self._table["path"].cast(pa.string()), ExitPath.ALL.value))
+
+    @cached_property
     def _words(self) -> pd.DataFrame:
-        return rows.summed(self._table, _CLASS)
+        return rows.summed(self._exits, _CLASS)
 
     @cached_property
     def _classes(self) -> list[ExitClass]:
         return classes(self._words, self.recordings)
 
     def exits(self) -> pd.DataFrame:
-        """Return the recorded rows, decoded.
+        """Return the recorded exits, decoded; their counts add up to those recorded.
+
+        Rows whose path is `all` are not here: they count exits once more, for the shares of `frequency`.
 
         Index `row`. Columns: recording; time, interval_ns; context; the recorded dimensions (syscall by its
         name); tif, syscall_work (names joined by "|", "0" for none, NA where the kernel has no such word);
-        path, tier; count; ns (in the slowpath, NA where not measured); tif_value, syscall_work_value.
+        path, tier (NA where not known); count; latency_log2, ns, ns_max (time in the slowpath: the bucket,
+        together, the longest; NA where not measured); tif_value, syscall_work_value.
         """
         columns = frequency.columns_of(self.dimensions)
-        frame = rows.to_pandas(self._table.select(["time", "interval_ns", *columns, *_CLASS, "count", "ns"]))
+        frame = rows.to_pandas(
+            self._exits.select(["time", "interval_ns", *columns, *_CLASS, "count", *_TIMES])
+        )
         frame = words.name_words(frequency.name_syscalls(frame), self.recordings)
         order = ["recording", "time", "interval_ns", "context", *self.dimensions, "tif", "syscall_work"]
-        order += ["path", "tier", "count", "ns", "tif_value", "syscall_work_value"]
+        order += ["path", "tier", "count", *_TIMES, "tif_value", "syscall_work_value"]
         return frame[order].rename_axis("row")
 
     def frequency(self, by: str | Sequence[str] | None = None) -> pd.DataFrame:
@@ -96,9 +109,10 @@ class Recordings:
             by: None for the three contexts; or one or more of context and the recorded dimensions. Only
                 recordings that have all of them are counted then.
 
-        Index: context, or `by`. Columns: exits (all of them; NA where only slow ones were seen), slow,
-        slow_counted (slow exits where all were counted: the numerator of the share), share,
-        exits_per_second, slow_per_second. By context also covered (bool) and seconds.
+        Index: context, or `by`. Columns: exits (all of them, counted by the route or by something else; NA
+        where nothing did), slow, slow_counted (slow exits where all were counted: the numerator of the
+        share), share (NA too where what counts all exits counted fewer than were slow), exits_per_second,
+        slow_per_second. By context also covered (bool) and seconds.
 
         Raises:
             TifbpfError: no recording has these dimensions.
@@ -148,11 +162,13 @@ class Recordings:
         """Return the histogram of bits: every bit of a work mask, and every other bit that was seen.
 
         Index (word, bit), in the order of the layout. Columns: present (exits of any path that carried it,
-        where all exits were counted), present_slow (slow exits that carried it), trigger (slow exits from a
-        context whose work mask has it, and it was set), sole (it was the only trigger in either word),
-        share_of_exits (present, of all exits), share_of_slow (trigger, of slow exits), in_mask (bool),
-        taken_out (bool: a recorder's own hook set it everywhere, so it was taken out of the words). NA where
-        it could not have been seen: no context that tests it was covered, or it was taken out.
+        where that could be told: of all words, or of all exits and it is in the work mask, so that who
+        carried it was slow), present_slow (slow exits that carried it), trigger (slow exits from a context
+        whose work mask has it, and it was set), sole (it was the only trigger in either word), exits (all of
+        those among which present was counted), share_of_exits (present, of exits), share_of_slow (trigger,
+        of slow exits), in_mask (bool), taken_out (bool: a recorder's own hook set it everywhere, so it was
+        taken out of the words). NA where it could not have been seen: no context that tests it was covered,
+        the route there does not see it, or it was taken out.
         """
         return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self._observed)
 
@@ -185,9 +201,51 @@ class Recordings:
     def tiers(self) -> pd.DataFrame:
         """Return slow exits by (context, tier); tiers taken together are joined by "+".
 
-        Columns: slow, share_of_slow.
+        Columns: slow, share_of_slow. The tier is `unknown` where the bits were gone when the route looked.
         """
         return words.tiers(self._words)
+
+    def latency(self, of: str = "bit") -> pd.DataFrame:
+        """Return the time that slow exits spent in the slowpath, longest together first.
+
+        It is time by the clock: where the work was a reschedule, others ran in it.
+
+        Args:
+            of: `bit` (every bit that triggered; an exit for which two did is in both), `word` or `context`.
+
+        Index (word, bit), (context, tif, syscall_work) or context, only where any exit was timed. Columns:
+        slow (exits), timed (those whose time was measured), ns (of these together), ns_max (the longest),
+        p50_low, p50_high, p99_low, p99_high (ns; between these lies the time that 50 or 99 % of the timed
+        exits took at most).
+        """
+        key = latency.Of(of)
+        return latency.summary(latency.slow_rows(self._exits, self.recordings, key), key)
+
+    def latency_histogram(self, of: str = "bit") -> pd.DataFrame:
+        """Return how many slow exits spent how long in the slowpath, in buckets of powers of two.
+
+        Index: as that of `latency`, and low (ns, the shortest time of the bucket), only buckets that hold
+        exits. Columns: high (ns, the longest time of the bucket), exits.
+        """
+        key = latency.Of(of)
+        return latency.histogram(latency.slow_rows(self._exits, self.recordings, key), key)
+
+    def setters(self) -> pd.DataFrame:
+        """Return who set bits, most first; of the recordings that asked (`record --setters`).
+
+        Index (word, bit). Columns: by (the kernel's function or tracepoint), comm (the thread that ran it),
+        target (the thread whose bit it was, NA where not known), count, share_of_bit (of what was seen to
+        set this bit).
+        """
+        return origins.setters(self.metadata)
+
+    def handlers(self) -> pd.DataFrame:
+        """Return how often those that share a bit had work, most first; of the recordings that asked.
+
+        Index (bit, context, handler). Columns: count, share_of_bit (of the runs for that bit in that
+        context).
+        """
+        return origins.handlers(self.metadata)
 
     def timeline(self, freq: str | None = None) -> pd.DataFrame:
         """Return exits over time.
@@ -209,12 +267,18 @@ class Recordings:
         return pd.DataFrame({"exits": pd.array(sums, dtype="UInt64")}, index=index)
 
     def totals(self) -> pd.DataFrame:
-        """Return seen = recorded + lost, and what filters left out. Index total; column exits."""
+        """Return seen = recorded + lost, what filters left out, and what was counted beside.
+
+        Index total: seen, recorded, lost, filtered; counted (all exits of contexts whose route sees slow
+        ones only) and uncounted (those that were lost of them). Column exits.
+        """
         sums = {
             "seen": sum(metadata.totals.seen for metadata in self.metadata),
             "recorded": sum(metadata.totals.recorded for metadata in self.metadata),
             "lost": sum(metadata.totals.losses.total for metadata in self.metadata),
             "filtered": sum(metadata.totals.filtered for metadata in self.metadata),
+            "counted": sum(metadata.totals.counted for metadata in self.metadata),
+            "uncounted": sum(metadata.totals.uncounted for metadata in self.metadata),
         }
         index = pd.Index(sums, name="total", dtype="str")
         return pd.DataFrame({"exits": pd.array(list(sums.values()), dtype="UInt64")}, index=index)
@@ -223,7 +287,9 @@ class Recordings:
         """Return how each context was observed.
 
         Index (recording, context). Columns: covered (bool), route, hooks (joined by ", "), exactness,
-        denominator, perturbs, why_not; expected and seen of all self-tests together (NA without any).
+        denominator, slow_only (bool: the route sees slow exits only), perturbs, why_not, blind (joined by
+        "; "), given_up (routes tried before, with the reason, joined by "; "); expected and seen of all
+        self-tests together (NA without any).
         """
         lines = []
         for place, metadata in enumerate(self.metadata):
@@ -235,12 +301,24 @@ class Recordings:
                     "context": str(coverage.context),
                     "covered": coverage.route is not None,
                     "hooks": ", ".join(coverage.hooks),
+                    "blind": "; ".join(coverage.blind),
+                    "given_up": "; ".join(f"{tried.route}: {tried.reason}" for tried in coverage.attempts),
                     "expected": sum(test.expected for test in tests) if tests else None,
                     "seen": sum(test.seen for test in tests) if tests else None,
                 }
                 lines.append(line)
-        columns = ["covered", "route", "hooks", "exactness", "denominator", "perturbs", "why_not"]
-        frame = pd.DataFrame(lines).set_index(["recording", "context"])[[*columns, "expected", "seen"]]
+        columns = [
+            "covered",
+            "route",
+            "hooks",
+            "exactness",
+            "denominator",
+            "slow_only",
+            "perturbs",
+            "why_not",
+        ]
+        columns += ["blind", "given_up", "expected", "seen"]
+        frame = pd.DataFrame(lines).set_index(["recording", "context"])[columns]
         return frame.astype({"expected": "UInt64", "seen": "UInt64"})
 
     def effects(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ _NULLABLE = {
     pa.uint64(): pd.UInt64Dtype(),
     pa.int64(): pd.Int64Dtype(),
     pa.int32(): pd.Int32Dtype(),
+    pa.int8(): pd.Int8Dtype(),
 }
 """A word with nulls beside it would otherwise become a float and lose its low bits."""
 

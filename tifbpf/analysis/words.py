@@ -8,9 +8,12 @@ import pandas as pd
 
 from tifbpf.analysis.observed import Observed
 from tifbpf.layouts.model import Context, Word
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 
 NONE_SET = "0"
+UNKNOWN_TIER = "unknown"
+"""Of slow exits whose bits were gone when the route looked."""
 
 
 def name_words(frame: pd.DataFrame, recordings: Sequence[Recording]) -> pd.DataFrame:
@@ -43,15 +46,15 @@ def words(frame: pd.DataFrame, recordings: Sequence[Recording], observed: Observ
         observed.counted_in(place, Context(context))
         for place, context in zip(named["recording"], named["context"], strict=True)
     ]
-    exits = int(named["count"][counted].sum())
-    slow = int(named["count"][named["path"] == "slow"].sum())
+    exits = observed.all_exits()
+    slow = int(named["count"][named["path"] == ExitPath.SLOW].sum())
     named["counted"] = named["count"].where(pd.Series(counted, index=named.index, dtype=bool))
     named["timed"] = named["ns"].notna()
     groups = named.groupby(["context", "tif", "syscall_work", "path", "tier"], dropna=False)
     result = pd.DataFrame({"count": groups["count"].sum()})
     result["share_of_exits"] = (groups["counted"].sum(min_count=1) / (exits or pd.NA)).astype("Float64")
     result["share_of_slow"] = (result["count"] / (slow or pd.NA)).astype("Float64")
-    is_slow = result.index.get_level_values("path") == "slow"
+    is_slow = result.index.get_level_values("path") == ExitPath.SLOW
     result["share_of_slow"] = result["share_of_slow"].where(is_slow)
     for word in Word:
         # Layouts give one name different numbers; then the class has no number to show.
@@ -63,7 +66,7 @@ def words(frame: pd.DataFrame, recordings: Sequence[Recording], observed: Observ
 
 def tiers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return slow exits by tier; see `Recordings.tiers`."""
-    slow = frame[frame["path"] == "slow"]
+    slow = frame[frame["path"] == ExitPath.SLOW].fillna({"tier": UNKNOWN_TIER})
     result = pd.DataFrame({"slow": slow.groupby(["context", "tier"])["count"].sum()})
     total = int(result["slow"].sum())
     result["share_of_slow"] = (result["slow"] / (total or pd.NA)).astype("Float64")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tifbpf.host.facts import KernelFacts
     from tifbpf.host.tracers import Tracers
     from tifbpf.layouts.establish import Established
+    from tifbpf.layouts.model import Layout
+    from tifbpf.recording.metadata import Coverage
     from tifbpf.routes.choose import Choice, Plan
     from tifbpf.routes.examine import Examination, Obstacle
 
@@ -37,7 +39,8 @@ def doctor(
 ) -> int:
     """What can be measured here, by which route, and what would help.
 
-    Nothing is recorded and nothing stays attached. Without root it says what it could not see.
+    Attaches for a second, and causes known exits to see whether each route sees them. Nothing is recorded and
+    nothing stays attached. Without root it says what it could not see.
     """
     from tifbpf.errors import ExitCode
     from tifbpf.routes.examine import examine
@@ -45,10 +48,13 @@ def doctor(
     found = examine()
     established, unknown = _layout()
     obstacles = (*found.obstacles, *unknown)
+    proven: tuple[Coverage, ...] = ()
+    if established is not None and not obstacles:
+        proven, obstacles = _prove(found.facts, established.layout)
     if as_json:
-        _print_json(found, established, obstacles)
+        _print_json(found, established, proven, obstacles)
     else:
-        _print_text(found, established, obstacles)
+        _print_text(found, established, proven, obstacles)
     return obstacles[0].exit_code if obstacles else ExitCode.OK
 
 
@@ -63,21 +69,46 @@ def _layout() -> tuple[Established | None, tuple[Obstacle, ...]]:
         return None, (Obstacle.of(error),)
 
 
-def _print_json(found: Examination, established: Established | None, obstacles: tuple[Obstacle, ...]) -> None:
+def _prove(facts: KernelFacts, layout: Layout) -> tuple[tuple[Coverage, ...], tuple[Obstacle, ...]]:
+    from tifbpf.errors import TifbpfError
+    from tifbpf.recorder.options import Options
+    from tifbpf.recorder.prove import try_out
+    from tifbpf.routes.examine import Obstacle
+
+    try:
+        return try_out(facts, layout, Options()), ()
+    except TifbpfError as error:
+        return (), (Obstacle.of(error),)
+
+
+def _print_json(
+    found: Examination,
+    established: Established | None,
+    proven: tuple[Coverage, ...],
+    obstacles: tuple[Obstacle, ...],
+) -> None:
     import msgspec
 
     document = msgspec.to_builtins(found)
     document["layout"] = msgspec.to_builtins(established)
+    document["contexts"] = msgspec.to_builtins(proven)
     document["obstacles"] = msgspec.to_builtins(obstacles)
     print(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
-def _print_text(found: Examination, established: Established | None, obstacles: tuple[Obstacle, ...]) -> None:
+def _print_text(
+    found: Examination,
+    established: Established | None,
+    proven: tuple[Coverage, ...],
+    obstacles: tuple[Obstacle, ...],
+) -> None:
     from rich.console import Console
 
-    console = Console(width=_WIDTH, markup=False, highlight=False, emoji=False)
+    from tifbpf.reporters.terminal import theme
+
+    console = Console(width=_WIDTH, theme=theme(), markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
-        _print_sections(console, found, established, obstacles)
+        _print_sections(console, found, established, proven, obstacles)
     for line in captured.get().splitlines():
         print(line.rstrip())
 
@@ -86,17 +117,35 @@ def _print_sections(
     console: Console,
     found: Examination,
     established: Established | None,
+    proven: tuple[Coverage, ...],
     obstacles: tuple[Obstacle, ...],
 ) -> None:
     _section(console, "Host", _host(found))
     _section(console, "Attaching", _ways(found.facts))
-    for choice in found.plan.choices:
-        _section(console, _TITLES[choice.context], _choice(choice, found.ideal))
+    if proven:
+        _contexts(console, proven)
+    else:
+        for choice in found.plan.choices:
+            _section(console, _TITLES[choice.context], _choice(choice, found.ideal))
     if refused := list(_refused(found.plan)):
         _section(console, "Better routes, and why not", refused)
     _section(console, "Layout", _evidence(established, obstacles))
     _section(console, "Who traces system calls already", _tracers(found.tracers))
-    _section(console, "So", _conclusion(found.plan, obstacles))
+    _section(console, "So", _conclusion(found.plan, proven, obstacles))
+
+
+def _contexts(console: Console, proven: tuple[Coverage, ...]) -> None:
+    from rich.padding import Padding
+
+    from tifbpf.reporters import render
+    from tifbpf.reporters.coverage import of_contexts
+
+    indent = 2
+    for section in of_contexts(proven):
+        console.print(section.title, style="bold")
+        for block in render.paragraphs(section, _WIDTH - indent, ascii_only=console.options.ascii_only):
+            console.print(Padding(block, (0, 0, 0, indent), expand=False))
+        console.print()
 
 
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -204,13 +253,16 @@ def _tracers(tracers: Tracers) -> Iterator[tuple[str, str]]:
         yield "not seen", text
 
 
-def _conclusion(plan: Plan, obstacles: tuple[Obstacle, ...]) -> Iterator[tuple[str, str]]:
+def _conclusion(
+    plan: Plan, proven: tuple[Coverage, ...], obstacles: tuple[Obstacle, ...]
+) -> Iterator[tuple[str, str]]:
     if obstacles:
         for obstacle in obstacles:
             yield "cannot record", obstacle.text
         return
-    covered = [choice.context.value for choice in plan.covered]
-    missing = [choice.context.value for choice in plan.choices if choice.route is None]
+    seen = proven or plan.choices
+    covered = [one.context.value for one in seen if one.route is not None]
+    missing = [one.context.value for one in seen if one.route is None]
     yield "can record", f"exits from: {', '.join(covered)}"
     if missing:
         yield "not covered", f"exits from: {', '.join(missing)}"

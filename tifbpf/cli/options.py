@@ -52,6 +52,16 @@ Headers = Annotated[
     Path | None,
     typer.Option("--headers", metavar="DIR", help="Kernel headers that decide the layout."),
 ]
+Latency = Annotated[
+    bool, typer.Option("--latency", help="Take the time in the slowpath, where it can be seen.")
+]
+SlowOnly = Annotated[
+    bool,
+    typer.Option(
+        "--slow-only", help="Do not count all exits, where that takes a hook of its own; no shares then."
+    ),
+]
+Setters = Annotated[bool, typer.Option("--setters", help="Record also who sets the bits.")]
 MapSize = Annotated[
     int | None,
     typer.Option("--map-size", metavar="N", min=1, help="Classes of exits per interval (16384)."),
@@ -86,6 +96,9 @@ def collect(
     route: str | None,
     headers: Path | None,
     map_size: int | None,
+    latency: bool,
+    slow_only: bool,
+    setters: bool,
     command_line: list[str],
 ) -> Options:
     """Return the session's options.
@@ -108,6 +121,9 @@ def collect(
         dimensions=dimensions(by),
         filters=filters,
         interval_ns=round(interval * 1e9),
+        latency=latency,
+        count_all=not slow_only,
+        setters=setters,
         route=route,
         headers=headers,
         command=tuple(command_line),

@@ -37,6 +37,9 @@ def record(
     route: options.Route = None,
     headers: options.Headers = None,
     map_size: options.MapSize = None,
+    latency: options.Latency = False,
+    slow_only: options.SlowOnly = False,
+    setters: options.Setters = False,
 ) -> None:
     """Record the exits of this host.
 
@@ -56,6 +59,9 @@ def record(
         route=route,
         headers=headers,
         map_size=map_size,
+        latency=latency,
+        slow_only=slow_only,
+        setters=setters,
         command_line=["tifbpf", *sys.argv[1:]],
     )
     from tifbpf.recorder.__main__ import Job

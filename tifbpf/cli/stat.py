@@ -28,6 +28,9 @@ def stat(
     route: options.Route = None,
     headers: options.Headers = None,
     map_size: options.MapSize = None,
+    latency: options.Latency = False,
+    slow_only: options.SlowOnly = False,
+    setters: options.Setters = False,
 ) -> int:
     """Count exits and print a summary.
 
@@ -47,6 +50,9 @@ def stat(
         route=route,
         headers=headers,
         map_size=map_size,
+        latency=latency,
+        slow_only=slow_only,
+        setters=setters,
         command_line=["tifbpf", *sys.argv[1:]],
     )
     import tempfile

@@ -138,9 +138,11 @@ def _signs(events: Iterable[str]) -> dict[str, str]:
 
 def _events(interest: Interest, symbols: Symbols, unseen: dict[str, str]) -> dict[str, bool]:
     listing = ftrace.events(interest.events)
+    signs = _signs(interest.events)
+    declared = {signs[name] for name in signs.keys() & (symbols.places or {}).keys()}
     if listing.names is not None:
-        return {name: name in listing.names for name in sorted(interest.events)}
+        # A bare tracepoint (DECLARE_TRACE) has no directory in tracefs.
+        return {name: name in listing.names | declared for name in sorted(interest.events)}
     unseen["events"] = listing.reason or "not readable"
     # Without tracefs, kallsyms can say yes; it cannot say no.
-    signs = _signs(interest.events)
-    return dict.fromkeys(sorted({signs[name] for name in signs.keys() & (symbols.places or {}).keys()}), True)
+    return dict.fromkeys(sorted(declared), True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from tifbpf.errors import NoLibbpfError, NoTypesError
-from tifbpf.host import ftrace, libbpf, programs
+from tifbpf.host import ftrace, libbpf, perf, programs
 from tifbpf.host.btf import KernelTypes
 from tifbpf.host.facts import Finding, Way
 from tifbpf.host.kallsyms import Place
@@ -21,13 +20,6 @@ from tifbpf.host.programs import FENTRY, ProgramType
 HARMLESS = "bpf_fentry_test1"
 """The kernel's own target for BPF's self-tests (net/bpf/test_run.c): traceable, and called by nobody else."""
 
-_NR_PERF_EVENT_OPEN = 298
-_PERF_TYPE_BREAKPOINT = 5
-_HW_BREAKPOINT_X = 4
-_DISABLED = 1
-_PERF_FLAG_FD_CLOEXEC = 8
-# An attribute as long as PERF_ATTR_SIZE_VER5, which every kernel with kprobe events by perf knows.
-_PERF_ATTR_SIZE = 112
 _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 _ADDRESSES = "run as root, with the sysctl kernel.kptr_restrict below 2"
 _NO_SUCH_TRACEPOINT = b"tifbpf_no_such_tracepoint"
@@ -131,7 +123,7 @@ def _kprobe() -> Finding:
             return Finding(answer=True, said="by kprobe_events")
         return Finding(answer=False, said="the kernel offers no kprobe events", remedy=_NO_KPROBES)
     name = ctypes.create_string_buffer(HARMLESS.encode())
-    os.close(_perf_event_open(kind, ctypes.addressof(name), 0))
+    os.close(perf.open_event(perf.Event(kind=kind, config1=ctypes.addressof(name))))
     return Finding(answer=True, said=f"attached to {HARMLESS}")
 
 
@@ -148,8 +140,13 @@ def _breakpoint(place: Place | None, explain: Explain) -> Finding:
     if place is None or not place.address:
         return Finding(answer=None, said="no kernel address to try it on", remedy=_ADDRESSES)
     try:
-        descriptor = _perf_event_open(
-            _PERF_TYPE_BREAKPOINT, place.address, ctypes.sizeof(ctypes.c_long), _HW_BREAKPOINT_X
+        descriptor = perf.open_event(
+            perf.Event(
+                kind=perf.TYPE_BREAKPOINT,
+                bp_type=perf.HW_BREAKPOINT_X,
+                config1=place.address,
+                config2=ctypes.sizeof(ctypes.c_long),
+            )
         )
     except OSError as error:
         if error.errno == errno.EINVAL and not _KPROBE_TYPE.exists() and not _kprobe_events():
@@ -175,27 +172,3 @@ def _raw_tracepoint() -> Finding:
     finally:
         os.close(program)
     return Finding(answer=True, said="loaded")
-
-
-def _perf_event_open(kind: int, first: int, second: int, breakpoint_type: int = 0) -> int:
-    """Open a disabled event on CPU 0. `first` and `second` are config1 and config2, alias bp_addr and bp_len.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    attribute = struct.pack(
-        f"<IIQQQQQIIQQ{_PERF_ATTR_SIZE - 72}x",
-        kind, _PERF_ATTR_SIZE, 0, 0, 0, 0, _DISABLED, 0, breakpoint_type, first, second,
-    )  # fmt: skip
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = libc.syscall(
-        ctypes.c_long(_NR_PERF_EVENT_OPEN),
-        attribute,
-        ctypes.c_int(-1),
-        ctypes.c_int(0),
-        ctypes.c_int(-1),
-        ctypes.c_ulong(_PERF_FLAG_FD_CLOEXEC),
-    )
-    if descriptor < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return int(descriptor)

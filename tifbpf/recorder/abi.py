@@ -21,6 +21,24 @@ X32_SYSCALL_BIT = 0x40000000
 """`__X32_SYSCALL_BIT` (arch/x86/include/uapi/asm/unistd.h)."""
 
 
+UNMEASURED = 0xFF
+"""`latency_log2` of an exit whose time was not taken."""
+NR_BPF = 321
+"""`__NR_bpf` (arch/x86/entry/syscalls/syscall_64.tbl), the call in which a program is run here."""
+USER_CS = 0x33
+"""`__USER_CS` (arch/x86/include/asm/segment.h)."""
+PT_REGS_SIZE = 168
+USER_REGS_PLACES = tuple(size - padding - PT_REGS_SIZE for size in (16384, 32768) for padding in (0, 8, 16))
+"""Where on a task's stack its user registers may be: THREAD_SIZE (doubled by KASAN) and
+TOP_OF_KERNEL_STACK_PADDING (16 with FRED) depend on the configuration."""
+NESTED_INTERRUPT = PT_REGS_SIZE + 16
+"""Bytes between the user registers and a hook in an interrupt's handler: fewer, and the interrupt came from
+user mode (80 on 6.12 and 6.18, 104 on 7.3); more, and it interrupted the exit of another, so that two return
+addresses and the registers that it pushed itself lie in between as well (272, 288 and 344 at the least)."""
+PTRACE_EVENTMSG_SYSCALL_EXIT = 2
+"""include/uapi/linux/ptrace.h."""
+
+
 class ContextNumber(IntEnum):
     """`Context` as the programs write it."""
 
@@ -76,6 +94,9 @@ class ClassKey(NamedTuple):
     word: int
     syscall_work: int
     context: int
+    all: int = 0
+    """1: counted among all exits of its context, its words not looked at."""
+    latency_log2: int = UNMEASURED
     cgroup: int | None = None
     comm: bytes | None = None
     pid: int | None = None
@@ -91,11 +112,11 @@ class KeyCodec:
         asked = {name.upper() for name in dimensions}
         self.dimensions = tuple(dimension for dimension in Dimension if dimension.name in asked)
         members = "".join(dimension.members for dimension in self.dimensions)
-        self._struct = struct.Struct(f"<QQ{members}I4x")
+        self._struct = struct.Struct(f"<QQ{members}IBB2x")
         fields = ["word", "syscall_work"]
         for dimension in self.dimensions:
             fields += ["syscall", "abi"] if dimension is Dimension.SYSCALL else [dimension.name.lower()]
-        fields.append("context")
+        fields += ["context", "all", "latency_log2"]
         self._order = [ClassKey._fields.index(field) for field in fields]
 
     @property
@@ -119,17 +140,24 @@ class Counters(msgspec.Struct, frozen=True):
     plain: int
     map_full: int
     read_failed: int
+    unclassified: int
     filtered: int
+    all: int
+    all_plain: int
+    all_map_full: int
 
-    STRUCT = struct.Struct("<5Q")
+    STRUCT = struct.Struct("<9Q")
 
 
-SETTINGS = struct.Struct("<III4x")
-"""active, self_tgid, check_tgid."""
-CHECK_KEY = struct.Struct("<QQiII4x")
-"""word, syscall_work, syscall, abi, context."""
-OWN_WORDS = struct.Struct("<QQQQ")
-"""word, syscall_work, pid_tgid, read_failed."""
+SETTINGS = struct.Struct("<IIII")
+"""active, self_tgid, check_tgid, user_regs."""
+CHECK_KEY = struct.Struct("<QQiIII")
+"""word, syscall_work, syscall, abi, context, all."""
+OWN_WORDS = struct.Struct("<QQQQQ")
+"""word, syscall_work, pid_tgid, read_failed, user_regs."""
+CLASS_VALUE = struct.Struct("<Q")
+TIMED_CLASS_VALUE = struct.Struct("<QQQ")
+"""count, ns, ns_max: struct class_value with LATENCY."""
 
 
 def shared_defines() -> dict[str, int | str | None]:
@@ -140,4 +168,9 @@ def shared_defines() -> dict[str, int | str | None]:
         "NR_CONTEXTS": len(ContextNumber),
         "TS_COMPAT": TS_COMPAT,
         "X32_SYSCALL_BIT": X32_SYSCALL_BIT,
+        "NR_BPF": NR_BPF,
+        "USER_CS": USER_CS,
+        "USER_REGS_PLACES": f"{{{','.join(map(str, USER_REGS_PLACES))}}}",
+        "NESTED_INTERRUPT": NESTED_INTERRUPT,
+        "PTRACE_EVENTMSG_SYSCALL_EXIT": PTRACE_EVENTMSG_SYSCALL_EXIT,
     }

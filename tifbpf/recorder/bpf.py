@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -97,6 +98,27 @@ def _check(result: int, what: str) -> int:
     return result
 
 
+@contextlib.contextmanager
+def unpreempted() -> Iterator[None]:
+    """Keep the CPU for a call of bpf(2) on a map, by the lowest real-time priority, if we may.
+
+    The call switches off the programs of kprobes and perf events on its CPU until it is done
+    (bpf_disable_instrumentation() in include/linux/bpf.h), and a preemptible kernel may let another task run
+    there meanwhile: all exits of that task would be missed.
+    """
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    raised = False
+    if policy in (os.SCHED_OTHER, os.SCHED_BATCH, os.SCHED_IDLE):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            raised = True
+    try:
+        yield
+    finally:
+        if raised:
+            os.sched_setscheduler(0, policy, parameter)
+
+
 def _pointer(buffer: bytearray) -> ctypes.Array[ctypes.c_char]:
     return (ctypes.c_char * len(buffer)).from_buffer(buffer)
 
@@ -141,12 +163,15 @@ class Map(Descriptor):
 
     def update(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""
-        _check(_library().bpf_map_update_elem(self.fd, key, value, BPF_ANY), "BPF_MAP_UPDATE_ELEM")
+        with unpreempted():
+            result = _library().bpf_map_update_elem(self.fd, key, value, BPF_ANY)
+        _check(result, "BPF_MAP_UPDATE_ELEM")
 
     def lookup(self, key: bytes, size: int | None = None) -> bytes | None:
         """Return the value of `key` (`size` bytes where it is per CPU), None if there is none."""
         value = ctypes.create_string_buffer(size or self.value_size)
-        result = _library().bpf_map_lookup_elem(self.fd, key, value)
+        with unpreempted():
+            result = _library().bpf_map_lookup_elem(self.fd, key, value)
         if result < 0 and ctypes.get_errno() == errno.ENOENT:
             return None
         _check(result, "BPF_MAP_LOOKUP_ELEM")
@@ -164,7 +189,8 @@ class Map(Descriptor):
     def clear(self) -> None:
         """Delete every element."""
         for key in [key for key, _ in self.items()]:
-            _library().bpf_map_delete_elem(self.fd, key)
+            with unpreempted():
+                _library().bpf_map_delete_elem(self.fd, key)
 
 
 class PerCpuHash(Map):
@@ -207,15 +233,16 @@ class PerCpuHash(Map):
         previous = None
         while True:
             count = ctypes.c_uint32(self._room)
-            result = _library().bpf_map_lookup_and_delete_batch(
-                self.fd,
-                previous,
-                cursor,
-                _pointer(self._keys),
-                _pointer(self._values),
-                ctypes.byref(count),
-                ctypes.byref(options),
-            )
+            with unpreempted():
+                result = _library().bpf_map_lookup_and_delete_batch(
+                    self.fd,
+                    previous,
+                    cursor,
+                    _pointer(self._keys),
+                    _pointer(self._values),
+                    ctypes.byref(count),
+                    ctypes.byref(options),
+                )
             end = result < 0 and ctypes.get_errno() == errno.ENOENT
             if not end and result < 0 and ctypes.get_errno() == errno.ENOSPC:
                 # One bucket held more than there was room for: it stays, and wants a larger buffer.
@@ -241,8 +268,9 @@ class PerCpuHash(Map):
         keys, values = memoryview(self._keys)[: self.key_size], memoryview(self._values)[: self._stride]
         key, value = _pointer(self._keys), _pointer(self._values)
         while _library().bpf_map_get_next_key(self.fd, None, key) == 0:
-            _check(_library().bpf_map_lookup_elem(self.fd, key, value), "BPF_MAP_LOOKUP_ELEM")
-            _check(_library().bpf_map_delete_elem(self.fd, key), "BPF_MAP_DELETE_ELEM")
+            with unpreempted():
+                _check(_library().bpf_map_lookup_elem(self.fd, key, value), "BPF_MAP_LOOKUP_ELEM")
+                _check(_library().bpf_map_delete_elem(self.fd, key), "BPF_MAP_DELETE_ELEM")
             yield keys, values
 
 
@@ -310,12 +338,11 @@ class GracePeriod:
 
     def wait(self) -> None:
         """Return once the programs that were running when this was called have ended."""
-        _check(
-            _library().bpf_map_update_elem(
+        with unpreempted():
+            result = _library().bpf_map_update_elem(
                 self._outer.fd, bytes(4), self._inner.fd.to_bytes(4, "little"), BPF_ANY
-            ),
-            "BPF_MAP_UPDATE_ELEM of a map of maps",
-        )
+            )
+        _check(result, "BPF_MAP_UPDATE_ELEM of a map of maps")
 
     def close(self) -> None:
         """Give both maps back."""

@@ -24,10 +24,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     cflags: list[str]
-    kernel_source: str
-    """What bcc takes for the kernel's headers."""
+    kernel_source: str | None
+    """What bcc takes for the kernel's headers; None: it looks for those of the running kernel itself."""
     programs: dict[str, str]
     """Function to program type, a name of bcc's BPF class such as RAW_TRACEPOINT."""
+    attach_types: dict[str, int] = {}
+    """Function to expected_attach_type, where neither its type nor its name (kfunc__, kretfunc__) says it."""
     maps: list[str]
 
 
@@ -35,6 +37,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """None, or one line."""
 
     error: str | None = None
+    program: str | None = None
+    """The program that the kernel refused, where it was one."""
 
 
 def _read_line(channel: socket.socket) -> bytes:
@@ -42,14 +46,32 @@ def _read_line(channel: socket.socket) -> bytes:
         return stream.readline()
 
 
+class _RefusedError(Exception):
+    """The kernel refused `program`."""
+
+    def __init__(self, program: str, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.program = program
+
+
 def _compile(request: Request) -> tuple[list[int], object]:
-    os.environ["BCC_KERNEL_SOURCE"] = request.kernel_source
+    if request.kernel_source is not None:
+        os.environ["BCC_KERNEL_SOURCE"] = request.kernel_source
     from bcc import BPF
 
-    module: Any = BPF(text=request.text, cflags=request.cflags)
-    programs = [
-        module.load_func(function, getattr(BPF, kind)).fd for function, kind in request.programs.items()
-    ]
+    # bcc would attach, here and now, what has a name such as kfunc__…; which program it was that the kernel
+    # refused then, it does not say.
+    unattached = type("Unattached", (BPF,), {"_trace_autoload": lambda _: None})
+    module: Any = unattached(text=request.text, cflags=request.cflags)
+    programs = []
+    for function, kind in request.programs.items():
+        try:
+            expected = {}
+            if function in request.attach_types:
+                expected["attach_type"] = request.attach_types[function]
+            programs.append(module.load_func(function, getattr(BPF, kind), **expected).fd)
+        except Exception as error:
+            raise _RefusedError(function, error) from error
     maps = [int(module[name].map_fd) for name in request.maps]
     return programs + maps, module
 
@@ -63,7 +85,10 @@ def _main(channel: socket.socket) -> None:
         reply = Reply()
     except Exception as error:
         # bcc raises plain Exception, and the parent has to hear of all that goes wrong here.
-        reply = Reply(error=" ".join(str(error).split()) or type(error).__name__)
+        reply = Reply(
+            error=" ".join(str(error).split()) or type(error).__name__,
+            program=error.program if isinstance(error, _RefusedError) else None,
+        )
     socket.send_fds(channel, [msgspec.json.encode(reply) + b"\n"], descriptors)
     # The descriptors must stay open until they are sent; LLVM's own clean-up is not worth waiting for.
     del module

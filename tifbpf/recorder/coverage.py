@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tifbpf.layouts.model import Context
-from tifbpf.recording.metadata import Coverage, SelfTest
-from tifbpf.routes.choose import Choice, Plan
+from tifbpf.recorder.check import Checked
+from tifbpf.recording.metadata import Attempt, Coverage, UnseenBit
+from tifbpf.routes.choose import Plan
 
 
-def coverage(plan: Plan, self_tests: Mapping[Context, tuple[SelfTest, ...]]) -> tuple[Coverage, ...]:
+def coverage(
+    plan: Plan, checked: Checked, attempts: Mapping[Context, tuple[Attempt, ...]]
+) -> tuple[Coverage, ...]:
     """Return one `Coverage` for each context."""
-    return tuple(_one(choice, self_tests.get(choice.context, ())) for choice in plan.choices)
-
-
-def _one(choice: Choice, self_tests: tuple[SelfTest, ...]) -> Coverage:
-    return Coverage(
-        context=choice.context,
-        route=choice.route,
-        hooks=tuple(str(hook) for hook in choice.hooks),
-        exactness=str(choice.exactness or ""),
-        denominator=choice.denominator,
-        perturbs=choice.perturbs,
-        self_tests=self_tests,
-        why_not=choice.why_not,
+    return tuple(
+        Coverage(
+            context=choice.context,
+            route=choice.route,
+            hooks=tuple(map(str, (*choice.hooks, *((choice.count.hook,) if choice.count else ())))),
+            slow_only=choice.slow_only,
+            exactness=str(choice.exactness or ""),
+            denominator=choice.denominator,
+            perturbs=choice.perturbs,
+            self_tests=checked.self_tests.get(choice.context, ()),
+            why_not=choice.why_not,
+            blind=choice.blind,
+            unseen=tuple(UnseenBit(word=bit.word, bit=bit.name) for bit in choice.blind_bits),
+            attempts=attempts.get(choice.context, ()),
+        )
+        for choice in plan.choices
     )

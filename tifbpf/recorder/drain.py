@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Callable
 
 import msgspec
 
-from tifbpf.recorder.abi import SETTINGS, ClassKey, ContextNumber, Counters, KeyCodec
-from tifbpf.recorder.bpf import GracePeriod, Map, PerCpuHash, Program, possible_cpus
+from tifbpf.recorder.abi import (
+    CLASS_VALUE,
+    SETTINGS,
+    TIMED_CLASS_VALUE,
+    USER_REGS_PLACES,
+    ClassKey,
+    ContextNumber,
+    Counters,
+    KeyCodec,
+)
+from tifbpf.recorder.bpf import GracePeriod, Map, PerCpuHash, possible_cpus
 
 SETS = 2
 _ZERO = bytes(4)
@@ -22,18 +33,52 @@ class CpuClass(msgspec.Struct, frozen=True):
     cpu: int | None
 
 
+class Tally(msgspec.Struct):
+    """What a class comes to."""
+
+    count: int = 0
+    ns: int = 0
+    """In the slowpath together; 0 where the class's key says that nobody measured."""
+    ns_max: int = 0
+
+    def add(self, count: int, ns: int = 0, ns_max: int = 0) -> None:
+        """Add exits."""
+        self.count += count
+        self.ns += ns
+        self.ns_max = max(self.ns_max, ns_max)
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """What passed a hook without being looked at, since it was attached."""
+
+    recursion: int = 0
+    """Slow exits for which the kernel did not run the program (`recursion_misses`)."""
+    kprobe_misses: int = 0
+    """Those that its kprobe, fprobe or breakpoint did not come to."""
+    all: int = 0
+    """Both, of what counts all exits."""
+
+
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """All exits between two flips. seen = recorded + map_full + read_failed + recursion."""
+    """All exits between two flips.
+
+    seen = recorded + map_full + read_failed + unclassified + recursion + kprobe_misses, and
+    all = all_recorded + all_map_full + what was skipped of all.
+    """
 
     flipped_ns: int
     """Its end, by the monotonic clock."""
-    classes: dict[CpuClass, int]
+    classes: dict[CpuClass, Tally]
     seen: int
     recorded: int
     filtered: int
     map_full: int
     read_failed: int
+    unclassified: int
     recursion: int
+    kprobe_misses: int = 0
+    all: int
+    all_recorded: int
 
 
 class Collector:
@@ -49,7 +94,7 @@ class Collector:
         settings: Map,
         counters: Map,
         classes: tuple[PerCpuHash, PerCpuHash],
-        programs: list[Program],
+        skipped: Callable[[], Skipped],
         codec: KeyCodec,
         by_cpu: bool,
         plain: tuple[int, int],
@@ -60,7 +105,7 @@ class Collector:
             settings: struct settings.
             counters: struct counters, by set and context.
             classes: the two sets.
-            programs: those that write them.
+            skipped: tells what the programs that write them did not see; it never grows smaller.
             codec: of the key.
             by_cpu: keep CPUs apart.
             plain: the words (TIF, syscall_work) of the exits that the programs only count.
@@ -68,16 +113,24 @@ class Collector:
         self._settings = settings
         self._counters = counters
         self._classes = classes
-        self._programs = programs
+        self._skipped = skipped
         self._codec = codec
         self._by_cpu = by_cpu
         self._plain = plain
         self._active = 0
         self._self_tgid = 0
         self._check_tgid = 0
+        self._user_regs = USER_REGS_PLACES[0]
+        self._value = TIMED_CLASS_VALUE if classes[0].value_size == TIMED_CLASS_VALUE.size else CLASS_VALUE
         self._grace = GracePeriod()
         self._before = {index: self._read_counters(index) for index in range(SETS * len(ContextNumber))}
-        self._misses = self._recursion_misses()
+        self._skipped_before = skipped()
+        self._write_settings()
+
+    def find_user_regs(self, offset: int) -> None:
+        """Look for a task's user registers that far into its stack."""
+        self._user_regs = offset
+        self._write_settings()
 
     def leave_out(self, tgid: int) -> None:
         """Leave out the exits of this process (where the programs were compiled to)."""
@@ -85,12 +138,14 @@ class Collector:
         self._write_settings()
 
     def check_only(self, tgid: int) -> None:
-        """Let the check programs see this process; 0: none."""
+        """Show the exits of this process instead of counting any; 0: count."""
         self._check_tgid = tgid
         self._write_settings()
 
     def _write_settings(self) -> None:
-        self._settings.update(_ZERO, SETTINGS.pack(self._active, self._self_tgid, self._check_tgid))
+        self._settings.update(
+            _ZERO, SETTINGS.pack(self._active, self._self_tgid, self._check_tgid, self._user_regs)
+        )
 
     def take(self) -> Interval:
         """Return everything that was seen since the last call."""
@@ -106,7 +161,7 @@ class Collector:
         self._grace.wait()
 
     def _read(self, which: int, flipped_ns: int) -> Interval:
-        classes: Counter[CpuClass] = Counter()
+        classes: defaultdict[CpuClass, Tally] = defaultdict(Tally)
         sums = dict.fromkeys(Counters.__struct_fields__, 0)
         for number in ContextNumber:
             index = which * len(ContextNumber) + number
@@ -116,30 +171,38 @@ class Collector:
                     sums[name] += getattr(new, name) - getattr(old, name)
                 if plain := new.plain - old.plain:
                     key = ClassKey(self._plain[0], self._plain[1], number)
-                    classes[self._class(key, cpu)] += plain
+                    classes[self._class(key, cpu)].add(plain)
+                if plain := new.all_plain - old.all_plain:
+                    classes[self._class(ClassKey(0, 0, number, all=1), cpu)].add(plain)
             self._before[index] = now
         cpus = possible_cpus()
         for keys, values in self._classes[which].drain():
-            counts = values.cast("Q")
-            for position, key in enumerate(self._codec.decode(keys)):
-                per_cpu = counts[position * cpus : (position + 1) * cpus]
-                if self._by_cpu:
-                    for cpu, count in enumerate(per_cpu):
-                        if count:
-                            classes[self._class(key, cpu)] += count
-                else:
-                    classes[self._class(key, None)] += sum(per_cpu)
-        misses = self._recursion_misses()
-        recursion, self._misses = misses - self._misses, misses
+            tallies = self._value.iter_unpack(values)
+            for key in self._codec.decode(keys):
+                for cpu, tally in enumerate(itertools.islice(tallies, cpus)):
+                    if tally[0]:
+                        classes[self._class(key, cpu)].add(*tally)
+        skipped, before = self._skipped(), self._skipped_before
+        self._skipped_before = skipped
+        recursion = skipped.recursion - before.recursion
+        kprobe_misses = skipped.kprobe_misses - before.kprobe_misses
+        recorded, all_recorded = (
+            sum(tally.count for class_, tally in classes.items() if class_.key.all == which_kind)
+            for which_kind in (0, 1)
+        )
         return Interval(
             flipped_ns=flipped_ns,
             classes=dict(classes),
-            seen=sums["seen"] + recursion,
-            recorded=sum(classes.values()),
+            seen=sums["seen"] + recursion + kprobe_misses,
+            recorded=recorded,
             filtered=sums["filtered"],
             map_full=sums["map_full"],
             read_failed=sums["read_failed"],
+            unclassified=sums["unclassified"],
             recursion=recursion,
+            kprobe_misses=kprobe_misses,
+            all=sums["all"] + skipped.all - before.all,
+            all_recorded=all_recorded,
         )
 
     def _class(self, key: ClassKey, cpu: int | None) -> CpuClass:
@@ -151,9 +214,6 @@ class Collector:
         if raw is None:
             raise LookupError(f"counters[{index}]")
         return [Counters(*values) for values in Counters.STRUCT.iter_unpack(raw)]
-
-    def _recursion_misses(self) -> int:
-        return sum(program.recursion_misses() for program in self._programs)
 
     def close(self) -> None:
         """Give back what this object made itself."""

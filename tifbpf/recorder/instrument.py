@@ -1,28 +1,39 @@
-"""The loaded programs and maps of one probe: attaching, watching, following, giving all of it back."""
+"""The loaded programs and maps of one plan: attaching, watching, following, giving all of it back."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, cast
 
 import msgspec
 
 from tifbpf.errors import BpfRefusedError, TifbpfError
+from tifbpf.host import syscall_functions
 from tifbpf.host.btf import KernelTypes
-from tifbpf.layouts.model import Bit, Word
-from tifbpf.recorder import loader, offsets
+from tifbpf.layouts.model import Bit, Context, Layout, Word
+from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, setters
 from tifbpf.recorder.abi import OWN_WORDS, KeyCodec
-from tifbpf.recorder.bpf import Descriptor, Map, PerCpuHash, Program, attach_raw_tracepoint
+from tifbpf.recorder.bpf import (
+    Descriptor,
+    Map,
+    PerCpuHash,
+    Program,
+    attach_raw_tracepoint,
+    possible_cpus,
+)
 from tifbpf.recorder.check import Window
-from tifbpf.recorder.drain import Collector
+from tifbpf.recorder.drain import Collector, Skipped
 from tifbpf.recorder.filters import Filters
-from tifbpf.recorder.probes import PROGRAM_TYPE, Probe
+from tifbpf.recorder.hooks import HookProgram, Look, Way
+from tifbpf.routes.choose import Choice, PlannedHook
+from tifbpf.routes.setters import SettersPlan
 
 _OWN_PROGRAM = "read_own_words"
+_OWN_TYPE = "RAW_TRACEPOINT"
 _FOLLOWERS = {"follow_fork": "sched_process_fork", "forget_exited": "sched_process_exit"}
 _PROC = Path("/proc")
 
@@ -45,55 +56,103 @@ class Words(msgspec.Struct, frozen=True):
         return bool(self.tif or self.syscall_work)
 
 
+class HookRefusedError(BpfRefusedError):
+    """One program was refused, at loading or at attaching; the others might do without it."""
+
+    def __init__(self, message: str, hook: HookProgram) -> None:
+        """Say which."""
+        super().__init__(message)
+        self.hook = hook
+
+
 class Instrument:
-    """One probe, compiled for one recording. Nothing is attached before it is told to."""
+    """The programs of one plan, compiled for one recording. Nothing is attached before it is told to."""
 
     def __init__(
         self,
-        probe: Probe,
+        choices: Sequence[Choice],
         *,
+        layout: Layout,
         own_bit: Words,
         dimensions: tuple[str, ...],
         filters: Filters,
         max_classes: int,
+        setters_plan: SettersPlan | None = None,
     ) -> None:
         """Compile and load.
 
         Args:
-            probe: what to load.
-            own_bit: the bit that attaching it sets in every task.
+            choices: the contexts to observe, each with its route.
+            layout: the running kernel's.
+            own_bit: the bit that attaching sets in every task.
             dimensions: what `--by` asked for.
             filters: what to keep.
             max_classes: the size of each of the two maps of classes.
+            setters_plan: where to see who sets bits, if that is asked for.
 
         Raises:
-            BpfRefusedError: it does not compile, or the kernel refuses it.
+            HookRefusedError: the kernel refused to load one of the programs.
+            BpfRefusedError: they do not compile.
             NoTypesError: the kernel's structures are not to be had.
         """
-        self._probe = probe
         self._filters = filters
         self._stack = contextlib.ExitStack()
         self._links: list[Descriptor] = []
+        self._probes: dict[str, links.Links] = {}
+        looks = list(_looks(choices))
+        if setters_plan:
+            looks += setters.looks(setters_plan)
+        self._hooks = hooks.programs(looks)
+        self._seeing = _names(self._hooks, (hook for choice in choices for hook in choice.hooks))
+        self._counting = (
+            _names(self._hooks, (choice.count.hook for choice in choices if choice.count)) - self._seeing
+        )
+        self._addresses = addresses.find(hook.symbol for hook in self._hooks)
         codec = KeyCodec(dimensions)
         definitions: dict[str, int | str | None] = {
             "PLAIN_WORD": own_bit.tif,
             "PLAIN_SYSCALL_WORK": own_bit.syscall_work,
             "MAX_CLASSES": max_classes,
+            **masks.definitions(layout),
             **filters.definitions(),
             **{dimension.define: None for dimension in codec.dimensions},
         }
         if codec.dimensions:
             definitions["DIMENSIONS"] = None
+        if any(choice.timed for choice in choices):
+            definitions["LATENCY"] = None
         with KernelTypes() as types:
             definitions |= offsets.definitions(types)
-        programs = [_OWN_PROGRAM, *(name for a in probe.attachments for name in (a.record, a.check))]
-        maps = ["settings", "counters", "classes0", "classes1", "checked", "own"]
+            if setters_plan:
+                definitions |= setters.definitions(types, layout)
+        programs = {_OWN_PROGRAM: _OWN_TYPE, **{hook.name: hook.kind for hook in self._hooks}}
+        maps = ["settings", "counters", "classes0", "classes1", "checked", "own", "breakpoint_runs"]
         if filters.pids:
-            programs += _FOLLOWERS
+            programs |= dict.fromkeys(_FOLLOWERS, _OWN_TYPE)
             maps += ["followed", "not_followed"]
         if filters.cgroups:
             maps.append("cgroups")
-        loaded = loader.load(probe.source, definitions, dict.fromkeys(programs, PROGRAM_TYPE), maps)
+        if setters_plan:
+            maps += setters.MAPS
+        try:
+            loaded = loader.load(
+                sources=[
+                    *(choice.probe for choice in choices if choice.probe),
+                    *(choice.count.probe for choice in choices if choice.count),
+                    *((setters.PROBE,) if setters_plan else ()),
+                ],
+                before=self._addresses.text,
+                after="\n".join(hook.text for hook in self._hooks),
+                definitions=definitions,
+                programs=programs,
+                attach_types={
+                    hook.name: links.KPROBE_MULTI for hook in self._hooks if hook.way is Way.KPROBE_MULTI
+                },
+                maps=maps,
+            )
+        except loader.ProgramRefusedError as error:
+            self._blame(error)
+            raise
         with contextlib.ExitStack() as stack:
             self._programs = {name: stack.enter_context(Program(fd)) for name, fd in loaded.programs.items()}
             self._maps = {
@@ -107,14 +166,41 @@ class Instrument:
                     cast("PerCpuHash", self._maps["classes0"]),
                     cast("PerCpuHash", self._maps["classes1"]),
                 ),
-                programs=[self._programs[attachment.record] for attachment in probe.attachments],
+                skipped=self._skipped,
                 codec=codec,
                 by_cpu="cpu" in dimensions,
                 plain=(own_bit.tif, own_bit.syscall_work),
             )
             stack.callback(self.collector.close)
+            self.setters = self._setters(setters_plan, layout) if setters_plan else None
             self._fill_cgroups()
             self._stack = stack.pop_all()
+
+    def _blame(self, error: loader.ProgramRefusedError) -> None:
+        for hook in self._hooks:
+            if hook.name == error.program:
+                raise HookRefusedError(str(error), hook) from error
+
+    def _skipped(self) -> Skipped:
+        return Skipped(
+            recursion=self._recursion(self._seeing),
+            kprobe_misses=self._missed(self._seeing),
+            all=self._recursion(self._counting) + self._missed(self._counting),
+        )
+
+    def _setters(self, plan: SettersPlan, layout: Layout) -> setters.Seen:
+        names = _names(self._hooks, plan.hooks)
+        return setters.Seen(plan, layout, self._maps, lambda: self._recursion(names) + self._missed(names))
+
+    def _recursion(self, names: Iterable[str]) -> int:
+        return sum(self._programs[name].recursion_misses() for name in names)
+
+    def _missed(self, names: Iterable[str]) -> int:
+        return sum(self._probes[name].missed() or 0 for name in names if name in self._probes)
+
+    def _breakpoint_runs(self) -> int:
+        raw = self._maps["breakpoint_runs"].lookup(bytes(4), 8 * possible_cpus()) or b""
+        return sum(struct.unpack(f"<{len(raw) // 8}Q", raw))
 
     def own_words(self) -> tuple[Words, int] | None:
         """Return this task's words as they are now, and its tgid in the initial namespace.
@@ -125,42 +211,61 @@ class Instrument:
             self._programs[_OWN_PROGRAM].run_here()
         except OSError:
             return None
-        word, syscall_work, pid_tgid, failed = OWN_WORDS.unpack(self._maps["own"].lookup(bytes(4)) or b"")
+        word, syscall_work, pid_tgid, failed, user_regs = OWN_WORDS.unpack(
+            self._maps["own"].lookup(bytes(4)) or b""
+        )
+        if user_regs:
+            self.collector.find_user_regs(user_regs)
         return None if failed else (Words(word, syscall_work), pid_tgid >> 32)
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[Window]:
-        """Attach the check programs for the duration of the `with`."""
-        with contextlib.ExitStack() as stack:
-            for attachment in self._probe.attachments:
-                stack.enter_context(
-                    attach_raw_tracepoint(attachment.tracepoint, self._programs[attachment.check])
-                )
-            yield Window(
-                collector=self.collector,
-                checked=self._maps["checked"],
-                own=self._maps["own"],
-                own_words=self._programs[_OWN_PROGRAM],
-            )
+    @property
+    def window(self) -> Window:
+        """What the attached programs show of one process at a time."""
+        return Window(
+            collector=self.collector,
+            checked=self._maps["checked"],
+            own=self._maps["own"],
+            own_words=self._programs[_OWN_PROGRAM],
+        )
 
     def attach(self) -> None:
-        """Attach the programs that record, those that follow children first.
+        """Attach every program, those that follow children first.
 
         Raises:
-            BpfRefusedError: the kernel refused one; none stays attached.
+            HookRefusedError: the kernel refused one; none stays attached.
         """
         try:
             if self._filters.pids:
                 for program, tracepoint in _FOLLOWERS.items():
                     self._links.append(attach_raw_tracepoint(tracepoint, self._programs[program]))
                 self.follow(self._filters.pids)
-            for attachment in self._probe.attachments:
-                self._links.append(
-                    attach_raw_tracepoint(attachment.tracepoint, self._programs[attachment.record])
-                )
+            for hook in self._hooks:
+                try:
+                    link = self._attach(hook)
+                except BpfRefusedError as error:
+                    raise HookRefusedError(str(error), hook) from error
+                self._links.append(link)
+                if isinstance(link, links.Links):
+                    self._probes[hook.name] = link
         except BpfRefusedError:
             self.detach()
             raise
+
+    def _attach(self, hook: HookProgram) -> Descriptor:
+        program = self._programs[hook.name]
+        match hook.way:
+            case Way.FENTRY | Way.FEXIT:
+                return links.attach_tracing(program, f"{hook.way} on {hook.symbol}")
+            case Way.KPROBE | Way.KRETPROBE:
+                return links.attach_kprobe(hook.symbol, program, returns=hook.way is Way.KRETPROBE)
+            case Way.KPROBE_MULTI:
+                return links.attach_kprobe_multi(syscall_functions.addresses(), program)
+            case Way.BREAKPOINT:
+                return links.attach_breakpoint(
+                    hook.symbol, self._addresses.of(hook.symbol), program, self._breakpoint_runs
+                )
+            case Way.RAW_TRACEPOINT:
+                return attach_raw_tracepoint(hook.symbol.rpartition(":")[2], program)
 
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these processes and the children that they have already.
@@ -216,3 +321,31 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, task.read_text().split())
     return found
+
+
+def _names(programs: Iterable[HookProgram], planned: Iterable[PlannedHook]) -> frozenset[str]:
+    """Return the programs that are at the planned places."""
+    places = {(_way(hook), hook.symbol) for hook in planned}
+    return frozenset(program.name for program in programs if (program.way, program.symbol) in places)
+
+
+def _way(hook: PlannedHook) -> Way:
+    """Return the way to try first."""
+    return Way(hook.way.partition(" or ")[0])
+
+
+def _looks(choices: Iterable[Choice]) -> Iterator[Look]:
+    """Yield what the choices want to see, once for each place however many contexts it serves."""
+    wanted: dict[Look, set[Context]] = {}
+    for choice in choices:
+        for hook in (*choice.hooks, *((choice.count.hook,) if choice.count else ())):
+            look = Look(
+                way=_way(hook),
+                symbol=hook.symbol,
+                function=str(hook.function),
+                arguments=hook.arguments,
+                stack=hook.stack,
+            )
+            wanted.setdefault(look, set()).add(choice.context)
+    for look, contexts in wanted.items():
+        yield msgspec.structs.replace(look, contexts=frozenset(contexts))

@@ -5,23 +5,33 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import msgspec
-
 from tifbpf.errors import NoTypesError
 from tifbpf.host import collect, config, headers, kallsyms
 from tifbpf.host.btf import KernelTypes
-from tifbpf.host.facts import KernelFacts
+from tifbpf.host.facts import Interest, KernelFacts
 from tifbpf.layouts import facts
 from tifbpf.layouts.establish import Established, LayoutFacts, establish
 from tifbpf.layouts.model import Layout
 from tifbpf.routes.model import interest
+from tifbpf.routes.setters import interest as setter_interest
 
 
-def host_facts() -> KernelFacts:
-    """Return what the running kernel offers to the routes, and has of what tells layouts apart."""
+def host_facts(*, setters: bool = False) -> KernelFacts:
+    """Return what the running kernel offers to the routes, and has of what tells layouts apart.
+
+    Args:
+        setters: and what it offers to those who want to see who sets bits.
+    """
     wanted = interest()
-    # kallsyms is long: one pass for both.
-    return collect.collect(msgspec.structs.replace(wanted, functions=wanted.functions | facts.symbols()))
+    more = setter_interest() if setters else Interest(functions=frozenset(), callers={}, events=frozenset())
+    # kallsyms is long: one pass for all.
+    return collect.collect(
+        Interest(
+            functions=wanted.functions | more.functions | facts.symbols(),
+            callers={**wanted.callers, **more.callers},
+            events=wanted.events | more.events,
+        )
+    )
 
 
 def establish_running(

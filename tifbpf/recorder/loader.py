@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,8 +15,9 @@ from tifbpf.errors import BpfRefusedError
 from tifbpf.recorder import compiler
 from tifbpf.recorder.abi import defines, shared_defines
 
-_SHARED = "exits.h"
-_USER_HEADERS = ("/usr/include", "/usr/include/x86_64-linux-gnu")
+_SHARED = ("exits.h", "hooks.h")
+USER_HEADERS = ("-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu")
+"""Flags: what the kernel tree of probes/ takes from the C library's headers."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,36 +27,74 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     maps: dict[str, int]
 
 
-def source(probe: str) -> str:
-    """Return the text of one probe behind the shared header.
+class ProgramRefusedError(BpfRefusedError):
+    """The kernel refused to load one of the programs."""
+
+    def __init__(self, message: str, program: str) -> None:
+        """Say which."""
+        super().__init__(message)
+        self.program = program
+
+
+def source(probes: Sequence[str], *, before: str, after: str) -> str:
+    """Return the text of some probes behind what they share.
 
     One text, because bcc rewrites map accesses only in the file that it is given, not in what that includes.
     """
-    probes = resources.directory("probes")
-    return "\n".join(f'#line 1 "{name}"\n{(probes / name).read_text()}' for name in (_SHARED, probe))
+    directory = resources.directory("probes")
+    files = [
+        f'#line 1 "{name}"\n{(directory / name).read_text()}' for name in dict.fromkeys((*_SHARED, *probes))
+    ]
+    return "\n".join([before, *files, after])
 
 
 def load(
-    probe: str,
+    *,
+    sources: Sequence[str],
+    before: str,
+    after: str,
     definitions: Mapping[str, int | str | None],
     programs: Mapping[str, str],
+    attach_types: Mapping[str, int],
     maps: list[str],
 ) -> Loaded:
-    """Compile `probe` in a child and take over its programs and maps.
+    """Compile in a child and take over programs and maps.
+
+    Args:
+        sources: files of probes/, without the shared ones.
+        before: C to put in front of them.
+        after: C to put behind them.
+        definitions: what to define; see `abi.defines`.
+        programs: function to program type, as bcc's BPF class calls it.
+        attach_types: function to expected_attach_type, where the kernel has to know it at loading.
+        maps: the maps to take over.
 
     Raises:
-        BpfRefusedError: it does not compile, or the kernel refuses to load it.
+        ProgramRefusedError: the kernel refuses to load a program.
+        BpfRefusedError: it does not compile.
     """
-    request = compiler.Request(
-        text=source(probe),
-        cflags=[
-            *defines({**shared_defines(), **definitions}),
-            *(flag for directory in _USER_HEADERS for flag in ("-idirafter", directory)),
-        ],
-        kernel_source=str(resources.directory("probes") / "kernel-tree"),
-        programs=dict(programs),
-        maps=maps,
+    return run(
+        compiler.Request(
+            text=source(sources, before=before, after=after),
+            cflags=[
+                *defines({**shared_defines(), **definitions}),
+                *USER_HEADERS,
+            ],
+            kernel_source=str(resources.directory("probes") / "kernel-tree"),
+            programs=dict(programs),
+            attach_types=dict(attach_types),
+            maps=maps,
+        )
     )
+
+
+def run(request: compiler.Request) -> Loaded:
+    """Compile in a child and take over programs and maps.
+
+    Raises:
+        ProgramRefusedError: the kernel refuses to load a program.
+        BpfRefusedError: it does not compile.
+    """
     ours, theirs = socket.socketpair()
     # A file, not a pipe: clang may complain at length before anybody reads.
     with ours, tempfile.TemporaryFile() as stderr:
@@ -78,15 +117,17 @@ def load(
     reply = msgspec.json.decode(data, type=compiler.Reply)
     if reply.error is not None:
         detail = _first_line(complaints)
-        raise BpfRefusedError(
-            f"the BPF programs were refused: {reply.error}{f' ({detail})' if detail else ''}; "
-            "see `tifbpf doctor`"
-        )
-    names = [*programs, *maps]
+        told = f"{reply.error}{f' ({detail})' if detail else ''}; see `tifbpf doctor`"
+        if reply.program is not None:
+            raise ProgramRefusedError(
+                f"the kernel refused the program {reply.program}: {told}", reply.program
+            )
+        raise BpfRefusedError(f"the BPF programs were refused: {told}")
+    names = [*request.programs, *request.maps]
     by_name = dict(zip(names, descriptors, strict=True))
     return Loaded(
-        programs={name: by_name[name] for name in programs},
-        maps={name: by_name[name] for name in maps},
+        programs={name: by_name[name] for name in request.programs},
+        maps={name: by_name[name] for name in request.maps},
     )
 
 

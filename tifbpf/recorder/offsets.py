@@ -5,6 +5,7 @@ from __future__ import annotations
 from tifbpf.errors import NoTypesError
 from tifbpf.host.btf import KernelTypes
 
+_REGS = ("orig_ax", "ip", "sp", "cx", "cs")
 _THREAD_INFO_TAIL = 4
 """The size of `status`, the last member that is read."""
 
@@ -16,13 +17,17 @@ def definitions(types: KernelTypes) -> dict[str, int | str | None]:
         NoTypesError: a structure is not as every kernel with BTF has had it.
     """
     thread_info = _members(types, "thread_info", "flags", "status")
-    task = _members(types, "task_struct", "thread_info", "tgid", "signal")
+    task = _members(types, "task_struct", "thread_info", "stack", "tgid", "signal", "min_flt", "maj_flt")
+    regs = _members(types, "pt_regs", *_REGS)
     found: dict[str, int | str | None] = {
         "TASK_THREAD_INFO": task["thread_info"],
+        "TASK_STACK": task["stack"],
         "TASK_TGID": task["tgid"],
         "TASK_SIGNAL": task["signal"],
         "SIGNAL_LIVE": _members(types, "signal_struct", "live")["live"],
-        "PT_REGS_ORIG_AX": _members(types, "pt_regs", "orig_ax")["orig_ax"],
+        "TASK_MIN_FLT": task["min_flt"],
+        "TASK_MAJ_FLT": task["maj_flt"],
+        **{f"REGS_{name.upper()}": offset for name, offset in regs.items() if name in _REGS},
         "THREAD_INFO_FLAGS": thread_info["flags"],
         "THREAD_INFO_STATUS": thread_info["status"],
     }

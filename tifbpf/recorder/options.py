@@ -18,6 +18,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: tuple[str, ...] = ()
     filters: Filters = Filters()
     interval_ns: int = 1_000_000_000
+    latency: bool = False
+    """Take the time in the slowpath, where it can be seen."""
+    count_all: bool = True
+    """Count all exits of a context whose route sees slow ones only, where something can."""
+    setters: bool = False
+    """See who sets the bits, and whose work NOTIFY_RESUME stands for."""
     route: str | None = None
     """The route to force."""
     headers: Path | None = None

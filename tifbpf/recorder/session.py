@@ -12,17 +12,16 @@ from typing import Self
 import msgspec
 
 import tifbpf
-from tifbpf.layouts.model import Context, Word
-from tifbpf.recorder import check, effects, layout
+from tifbpf.layouts.model import Word
+from tifbpf.recorder import effects, layout
 from tifbpf.recorder.coverage import coverage
 from tifbpf.recorder.drain import Interval
-from tifbpf.recorder.instrument import Instrument, Words
+from tifbpf.recorder.instrument import Words
 from tifbpf.recorder.options import Options
-from tifbpf.recorder.probes import PROBES
+from tifbpf.recorder.prove import prove
 from tifbpf.recorder.rows import RowMaker
 from tifbpf.recording.metadata import Host, Kernel, Losses, Metadata, ObserverEffect, Totals
 from tifbpf.recording.writer import ExitClass
-from tifbpf.routes.choose import choose
 
 
 class Flush(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,35 +54,17 @@ class Session:
 
     def __enter__(self) -> Self:
         options = self._options
-        facts = layout.host_facts()
+        facts = layout.host_facts(setters=options.setters)
         established = layout.establish_running(options.headers, facts)
         self.layout = established.layout
-        plan = choose(facts, options.route)
-        plan.require()
-        # One probe covers all that this tifbpf covers; the plan leaves the other contexts uncovered.
-        probe = PROBES[str(plan.covered[0].route)]
-        self._tracer_bit = self.layout.named(probe.sets_bit) if probe.sets_bit else None
+        proven = prove(facts, self.layout, options)
+        self._instrument = proven.instrument
+        self._tracer_bit = proven.tracer_bit
+        self._somebody_elses = proven.somebody_elses
+        self._evidence = (*established.evidence, *proven.checked.evidence)
+        self._coverage = coverage(proven.plan, proven.checked, proven.attempts)
+        self._effects = self._observer_effects()
         own_bit = Words.of(self._tracer_bit) if self._tracer_bit else Words()
-        self._instrument = Instrument(
-            probe,
-            own_bit=own_bit,
-            dimensions=options.dimensions,
-            filters=options.filters,
-            max_classes=options.max_classes,
-        )
-        try:
-            before = self._instrument.own_words()
-            self._somebody_elses = bool(before and before[0] & own_bit)
-            self._effects = self._observer_effects()
-            self._instrument.collector.leave_out(before[1] if before else os.getpid())
-            with self._instrument.watching() as window:
-                checked = check.check(window, self.layout)
-            self._evidence = (*established.evidence, *checked.evidence)
-            self._coverage = coverage(plan, {Context.SYSCALL: checked.self_tests})
-            self._instrument.attach()
-        except BaseException:
-            self._instrument.close()
-            raise
         self._rows = RowMaker(
             cgroups="cgroup" in options.dimensions,
             syscall_work=any(bit.word is Word.SYSCALL_WORK for bit in self.layout.bits),
@@ -107,6 +88,8 @@ class Session:
     def begin(self) -> None:
         """Forget what was seen so far, and start the clock."""
         self._last_ns = self._began_ns = self._instrument.collector.take().flipped_ns
+        if self._instrument.setters:
+            self._instrument.setters.begin()
         self._epoch_ns = time.time_ns() - (time.monotonic_ns() - self._began_ns)
 
     def flush(self) -> Flush:
@@ -136,17 +119,22 @@ class Session:
         self._totals = Totals(
             seen=self._totals.seen + interval.seen,
             recorded=self._totals.recorded + interval.recorded,
+            counted=self._totals.counted + interval.all_recorded,
+            uncounted=self._totals.uncounted + interval.all - interval.all_recorded,
             filtered=self._totals.filtered + interval.filtered,
             not_followed=self._instrument.not_followed(),
             losses=Losses(
                 map_full=losses.map_full + interval.map_full,
                 read_failed=losses.read_failed + interval.read_failed,
+                unclassified=losses.unclassified + interval.unclassified,
                 recursion=losses.recursion + interval.recursion,
+                kprobe_misses=losses.kprobe_misses + interval.kprobe_misses,
             ),
         )
 
     def _metadata(self) -> Metadata:
         uname = os.uname()
+        seen = self._instrument.setters
         return Metadata(
             tifbpf=tifbpf.__version__,
             id=self._id,
@@ -163,6 +151,10 @@ class Session:
             started_ns=self._epoch_ns,
             duration_ns=self._last_ns - self._began_ns,
             totals=self._totals,
+            setters=seen.setters() if seen else None,
+            setters_lost=seen.lost() if seen else 0,
+            setters_unseen=seen.unseen if seen else (),
+            handlers=seen.handlers() if seen else None,
             complete=True,
             ended="",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tifbpf.layouts.model import Context
 from tifbpf.recorder.session import Flush
+from tifbpf.recording.paths import ExitPath, classify
 
 
 class Tally:
@@ -11,26 +12,32 @@ class Tally:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.exits = self.slow = self.lost = self.duration_ns = 0
-        self._slow_words: dict[tuple[Context, int, int], bool] = {}
+        self.slow = self.lost = self.duration_ns = 0
+        self._all: int | None = 0
+        self._paths: dict[tuple[Context, int | None, int | None], ExitPath] = {}
 
     def add(self, flush: Flush) -> None:
         """Add one interval."""
-        layout = flush.metadata.layout
+        metadata = flush.metadata
+        slow_only = {coverage.context for coverage in metadata.contexts if coverage.slow_only}
         for row in flush.rows:
-            words = (row.context, row.word, row.syscall_work or 0)
-            if words not in self._slow_words:
-                self._slow_words[words] = bool(layout.slow_tiers(*words))
-            if self._slow_words[words]:
+            words = (row.context, row.word, row.syscall_work)
+            if words not in self._paths:
+                self._paths[words], _ = classify(metadata.layout, *words, slow_only=row.context in slow_only)
+            if self._paths[words] is ExitPath.SLOW:
                 self.slow += row.count
-        self.exits = flush.metadata.totals.seen
-        self.lost = flush.metadata.totals.losses.total
-        self.duration_ns = flush.metadata.duration_ns
+            # Of a context whose route sees slow exits only, all exits are in rows of their own.
+            if self._all is not None and (self._paths[words] is ExitPath.ALL or row.context not in slow_only):
+                self._all += row.count
+        if any(coverage.slow_only and coverage.denominator is None for coverage in metadata.contexts):
+            self._all = None
+        self.lost = metadata.totals.losses.total
+        self.duration_ns = metadata.duration_ns
 
     def __str__(self) -> str:
         """Return e.g. `10.0 s: 1,234,567 exits, 18,395 slow (1.49 %), 0 lost`."""
-        share = f" ({self.slow / self.exits:.3%})".replace("%", " %") if self.exits else ""
-        return (
-            f"{self.duration_ns / 1e9:.1f} s: {self.exits:,} exits, {self.slow:,} slow{share}, "
-            f"{self.lost:,} lost"
-        )
+        seconds = f"{self.duration_ns / 1e9:.1f} s"
+        if self._all is None:
+            return f"{seconds}: {self.slow:,} slow exits of an unknown number, {self.lost:,} lost"
+        share = f" ({self.slow / self._all:.3%})".replace("%", " %") if self._all else ""
+        return f"{seconds}: {self._all:,} exits, {self.slow:,} slow{share}, {self.lost:,} lost"

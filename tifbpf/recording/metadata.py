@@ -7,7 +7,7 @@ import msgspec
 from tifbpf.layouts.model import Context, Evidence, Layout, Word
 
 FOOTER_KEY = b"tifbpf"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,22 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A route that was tried for a context, and given up."""
+
+    route: str
+    reason: str
+    self_tests: tuple[SelfTest, ...] = ()
+    """Those that it failed, or had passed until then; () where it could not even be attached."""
+
+
+class UnseenBit(msgspec.Struct, frozen=True, kw_only=True):
+    """A bit of a work mask that a route does not see by itself."""
+
+    word: Word
+    bit: str
+
+
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """How one context was observed, or why it was not."""
 
@@ -44,11 +60,20 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """`exact`, `to a few instructions`, `after the fact`."""
     denominator: str | None = None
     """What counted all exits of this context; None where nothing did, and the share is unknown."""
+    slow_only: bool = False
+    """The route sees slow exits only: whatever it recorded was slow, and `denominator` counts all exits, in
+    rows of their own whose path is `all`."""
     perturbs: str | None = None
     """What the observation itself changes; None where it changes nothing."""
     self_tests: tuple[SelfTest, ...] = ()
     why_not: str | None = None
     """Why the context was not covered, or why no better route was taken."""
+    attempts: tuple[Attempt, ...] = ()
+    """Routes that were tried and given up, in their order."""
+    blind: tuple[str, ...] = ()
+    """Slow exits of this context that the route does not see, in words."""
+    unseen: tuple[UnseenBit, ...] = ()
+    """The bits of `blind`: exits that were slow for these alone were not seen, so 0 of them is not known."""
 
 
 class ObserverEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,11 +93,15 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
     read_failed: int = 0
     recursion: int = 0
     """Runs that the kernel skipped (`recursion_misses` of the program)."""
+    kprobe_misses: int = 0
+    """Hits of a kprobe, an fprobe or a breakpoint for which the kernel did not run the program."""
+    unclassified: int = 0
+    """Exits whose context could not be told: the stub that they returned to is not known."""
 
     @property
     def total(self) -> int:
         """The sum of all causes."""
-        return self.map_full + self.read_failed + self.recursion
+        return sum(msgspec.structs.astuple(self))
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +109,42 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     seen: int = 0
     recorded: int = 0
+    counted: int = 0
+    """All exits of the contexts whose route sees slow ones only: the sum of the rows whose path is `all`.
+    They hold the slow exits once more, so they are in none of the other totals."""
+    uncounted: int = 0
+    """Exits that are missing in `counted`: what counts them saw them, and lost them."""
     filtered: int = 0
     """Exits that a filter left out; in neither of the others."""
     not_followed: int = 0
     """Children that `--pid` should have followed and could not, there being too many; their exits count as
     filtered."""
     losses: Losses = Losses()
+
+
+class Setter(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set a bit, and how often."""
+
+    word: Word
+    bit: str
+    by: str
+    """The kernel's function or tracepoint."""
+    comm: str
+    """The thread that ran it, the waker; where an interrupt did it, the thread that was interrupted."""
+    target: str | None = None
+    """The thread whose word it was; None where the hook does not tell."""
+    count: int
+
+
+class HandlerRuns(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one of those that share a bit (task work, rseq, memcg, ...) had work."""
+
+    handler: str
+    """The kernel's function."""
+    bit: str
+    """Of the TIF word, e.g. NOTIFY_RESUME."""
+    context: Context
+    count: int
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +187,15 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """By the monotonic clock, from attaching to the last read; of a segment: since the recording's start."""
     totals: Totals
     """Since the recording's start, in a segment too."""
+    setters: tuple[Setter, ...] | None = None
+    """Since the recording's start; None where it was not recorded, () where nobody set a bit."""
+    setters_lost: int = 0
+    """Settings that were seen and are not in `setters`, and hits of the hooks that the kernel skipped,
+    whatever they would have shown."""
+    setters_unseen: tuple[str, ...] = ()
+    """What `setters` and `handlers` cannot hold on this kernel, one line each: `NEED_RESCHED: why`."""
+    handlers: tuple[HandlerRuns, ...] | None = None
+    """Since the recording's start; None where it was not recorded, () where none had work."""
     complete: bool
     """False for a segment, and where a signal ended the recording."""
     ended: str

@@ -26,9 +26,11 @@ from tifbpf.errors import (
     InputUnreadableError,
 )
 from tifbpf.layouts.model import Context
+from tifbpf.recording.buckets import bounds
 from tifbpf.recording.metadata import FOOTER_KEY, SCHEMA_VERSION, Metadata, Segment, decode, schema_of
+from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.process import start_time
-from tifbpf.recording.schema import DIMENSIONS, SCHEMA
+from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
 from tifbpf.recording.writer import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.text import printable
 
@@ -187,14 +189,16 @@ def _parse(path: Path, stream: BinaryIO) -> _Part:
                 f"{_name(path)} is Parquet, but no recording of tifbpf; give one that `tifbpf record` wrote"
             )
         metadata = _metadata(path, footer)
-        _check_columns(path, file.schema_arrow)
-        rows = file.read(columns=SCHEMA.names).select(SCHEMA.names).replace_schema_metadata(None)
+        columns = columns_of(metadata.schema)
+        _check_columns(path, file.schema_arrow, columns)
+        rows = file.read(columns=columns.names)
         rows.validate(full=True)
-        rows = rows.unify_dictionaries()
+        rows = upgraded(rows.unify_dictionaries())
     # pyarrow reports what it cannot read as an ArrowException, an OSError or a decoding error of Python's.
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, _first_line(error)) from error
     _check_rows(path, metadata, rows)
+    _check_times(path, metadata, rows)
     return _Part(path, metadata, rows)
 
 
@@ -205,7 +209,7 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
         raise InputTooNewError(
             f"{_name(path)} has schema {schema}, and this tifbpf reads up to {SCHEMA_VERSION}; update tifbpf"
         )
-    if schema != SCHEMA_VERSION:
+    if schema is None or schema < 1:
         raise _damaged(path, "its footer claims no schema that ever was")
     try:
         metadata = decode(footer)
@@ -220,8 +224,8 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
     return metadata
 
 
-def _check_columns(path: Path, found: pa.Schema) -> None:
-    for field in SCHEMA:
+def _check_columns(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
+    for field in wanted:
         if found.names.count(field.name) != 1:
             raise _damaged(path, f"the column {field.name} is missing, or there twice")
         if not found.field(field.name).equals(field):
@@ -232,17 +236,58 @@ def _check_columns(path: Path, found: pa.Schema) -> None:
 
 def _check_rows(path: Path, metadata: Metadata, rows: pa.Table) -> None:
     kinds = rows.group_by(["context", "word", "syscall_work", "path", "tier"]).aggregate([])
-    covered = {coverage.context.value for coverage in metadata.contexts if coverage.route is not None}
+    covered = {
+        coverage.context.value: coverage for coverage in metadata.contexts if coverage.route is not None
+    }
     for kind in kinds.to_pylist():
-        if kind["context"] not in covered:
+        coverage = covered.get(kind["context"])
+        if coverage is None:
             raise _damaged(path, f"it has rows of a context that it did not cover: {kind['context']}")
-        tiers = metadata.layout.slow_tiers(Context(kind["context"]), kind["word"], kind["syscall_work"] or 0)
-        if (kind["path"], kind["tier"]) != ("slow" if tiers else "fast", "+".join(tiers) or None):
+        word, syscall_work = kind["word"], kind["syscall_work"]
+        wanted, tier = classify(
+            metadata.layout, coverage.context, word, syscall_work, slow_only=coverage.slow_only
+        )
+        if (kind["path"], kind["tier"]) != (wanted, tier):
+            words = "without a word" if word is None else f"with word {word:#x}"
             raise _damaged(
                 path,
-                f"by its own layout a {kind['context']} exit with word {kind['word']:#x} is "
-                f"{'+'.join(tiers) or 'fast'}, and a row says {kind['tier'] or kind['path']}",
+                f"by its own layout a {coverage.context} exit {words} is {tier or wanted}, and a row says "
+                f"{kind['tier'] or kind['path']}",
             )
+        if wanted is not ExitPath.ALL:
+            continue
+        if syscall_work is not None:
+            raise _damaged(path, "a row that counts all exits has a syscall_work of its own")
+        if not coverage.slow_only or coverage.denominator is None:
+            raise _damaged(
+                path,
+                f"it has rows that count all {coverage.context} exits, and by its footer nothing but the "
+                "route counted them",
+            )
+
+
+def _check_times(path: Path, metadata: Metadata, rows: pa.Table) -> None:
+    """Check what schema 2 says of times: each exit's is in the row's bucket, and only slow exits have one."""
+    if metadata.schema < 2:
+        return
+    timed = pc.is_valid(rows["latency_log2"])
+    if not all(pc.is_valid(rows[name]).equals(timed) for name in ("ns", "ns_max")):
+        raise _damaged(path, "of latency_log2, ns and ns_max a row has some and not all")
+    times = rows.filter(timed).group_by(["path", "latency_log2"])
+    sums = times.aggregate([("ns_max", "min"), ("ns_max", "max"), ("ns", "sum"), ("count", "sum")])
+    for kind in sums.to_pylist():
+        if kind["path"] != ExitPath.SLOW:
+            raise _damaged(path, f"it has times of exits that are {kind['path']}")
+        bucket, exits = kind["latency_log2"], kind["count_sum"]
+        if not 0 <= bucket < 64:
+            raise _damaged(path, f"it has times of a bucket {bucket}")
+        least, most = bounds(bucket)
+        if not (
+            least <= kind["ns_max_min"]
+            and kind["ns_max_max"] <= most
+            and exits * least <= kind["ns_sum"] <= exits * most
+        ):
+            raise _damaged(path, f"times of the bucket {bucket} are not between {least} and {most} ns")
 
 
 def _assemble(parts: Sequence[_Part]) -> Recording:
@@ -258,7 +303,7 @@ def _assemble(parts: Sequence[_Part]) -> Recording:
 
 def _whole(part: _Part) -> Recording:
     metadata = part.metadata
-    _check_totals(part.path, metadata, _count(part.rows), gaps=False)
+    _check_totals(part.path, metadata, _Counts.of(part.rows), gaps=False)
     return Recording(
         path=part.path,
         metadata=metadata,
@@ -291,8 +336,8 @@ def _segmented(parts: Sequence[_Part]) -> Recording:
         next_flush = segment.number + 1
     last = kept[-1]
     rows = pa.concat_tables(part.rows for part in kept).unify_dictionaries()
-    count = _count(rows)
-    _check_totals(last.path, last.metadata, count, gaps=bool(gaps))
+    counts = _Counts.of(rows)
+    _check_totals(last.path, last.metadata, counts, gaps=bool(gaps))
     return Recording(
         path=directory,
         metadata=last.metadata,
@@ -300,7 +345,7 @@ def _segmented(parts: Sequence[_Part]) -> Recording:
         rows=rows,
         duration_ns=duration_ns,
         gaps=tuple(gaps),
-        missing=last.metadata.totals.recorded - count,
+        missing=last.metadata.totals.recorded - counts.recorded,
     )
 
 
@@ -319,19 +364,34 @@ def _intervals_ns(rows: pa.Table) -> int:
     return pc.sum(intervals["interval_ns_max"]).as_py() or 0
 
 
-def _count(rows: pa.Table) -> int:
-    return pc.sum(rows["count"]).as_py() or 0
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What rows add up to."""
+
+    recorded: int
+    counted: int
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> _Counts:
+        counts = dict.fromkeys(ExitPath, 0)
+        for line in rows.group_by(["path"]).aggregate([("count", "sum")]).to_pylist():
+            counts[ExitPath(line["path"])] += line["count_sum"]
+        return cls(recorded=counts[ExitPath.FAST] + counts[ExitPath.SLOW], counted=counts[ExitPath.ALL])
 
 
-def _check_totals(path: Path, metadata: Metadata, count: int, *, gaps: bool) -> None:
+def _check_totals(path: Path, metadata: Metadata, counts: _Counts, *, gaps: bool) -> None:
     totals = metadata.totals
     if totals.seen != totals.recorded + totals.losses.total:
         raise _damaged(
             path,
             f"{totals.seen} exits seen are not {totals.recorded} recorded and {totals.losses.total} lost",
         )
-    if count > totals.recorded or (count < totals.recorded and not gaps):
-        raise _damaged(path, f"its rows hold {count} exits, and its footer says {totals.recorded}")
+    for found, said, what in (
+        (counts.recorded, totals.recorded, "exits"),
+        (counts.counted, totals.counted, "exits of `all` rows"),
+    ):
+        if found > said or (found < said and not gaps):
+            raise _damaged(path, f"its rows hold {found} {what}, and its footer says {said}")
 
 
 def _state(host: str, recorder: Segment) -> State:

@@ -31,14 +31,41 @@ SCHEMA = pa.schema(
         pa.field("cgroup", _NAMES),
         pa.field("cpu", pa.int32()),
         # thread_info.flags, and thread_info.syscall_work (null on kernels without it), as the exit saw them,
-        # without the bit that our own tracepoint set.
-        pa.field("word", pa.uint64(), nullable=False),
+        # without the bit that our own tracepoint set. Both null where path is `all`.
+        pa.field("word", pa.uint64()),
         pa.field("syscall_work", pa.uint64()),
-        # fast or slow; which tiers made it slow, joined by "+" (null for a fast exit).
+        # fast, slow or all (paths.py); which tiers made it slow, joined by "+" (null where path is not slow,
+        # and where the bits were gone when the route looked).
         pa.field("path", _NAMES, nullable=False),
         pa.field("tier", _NAMES),
-        # Exits, and their time in the slowpath together (null where the route cannot measure it).
+        # floor(log2(ns)) of the time that each of the row's exits spent in the slowpath, 0 for 0 ns; part of
+        # the class. Null, as are ns and ns_max, in a row of exits whose time was not measured.
+        pa.field("latency_log2", pa.int8()),
+        # Exits; their time in the slowpath together, and the longest of them.
         pa.field("count", pa.uint64(), nullable=False),
         pa.field("ns", pa.uint64()),
+        pa.field("ns_max", pa.uint64()),
     ]
 )
+
+SINCE = {"latency_log2": 2, "ns_max": 2}
+"""The schema with which a column came; the others were always there."""
+
+
+def columns_of(version: int) -> pa.Schema:
+    """Return the columns of recordings with that schema version."""
+    fields = [field for field in SCHEMA if SINCE.get(field.name, 1) <= version]
+    if version < 2:
+        # There was no row without a word: nothing but a route counted all exits.
+        fields = [field.with_nullable(False) if field.name == "word" else field for field in fields]
+    return pa.schema(fields)
+
+
+def upgraded(table: pa.Table) -> pa.Table:
+    """Return the rows of any version with the columns of `SCHEMA`; those that it lacks are null."""
+    missing = pa.nulls(len(table))
+    columns = [
+        table[field.name] if field.name in table.column_names else missing.cast(field.type)
+        for field in SCHEMA
+    ]
+    return pa.table(columns, schema=SCHEMA)

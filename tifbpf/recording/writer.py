@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tifbpf.errors import OutputExistsError, OutputUnwritableError
-from tifbpf.layouts.model import Context, Layout
+from tifbpf.layouts.model import Context
 from tifbpf.recording.columns import column
 from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Segment, encode
+from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.schema import SCHEMA
 
 SUFFIX = ".tif.parquet"
@@ -33,8 +34,10 @@ class ExitClass(msgspec.Struct, frozen=True, kw_only=True):
     """One row without what the writer adds (time, interval, path, tier)."""
 
     context: Context
-    word: int
+    word: int | None
+    """None: these are all exits of the class, fast and slow, of a context whose route sees slow ones only."""
     syscall_work: int | None
+    """None where the kernel has no such word, and where `word` is None."""
     count: int
     syscall: int | None = None
     abi: str | None = None
@@ -42,7 +45,13 @@ class ExitClass(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     cgroup: str | None = None
     cpu: int | None = None
+    latency_log2: int | None = None
+    """floor(log2(ns)) of the time that each of them spent in the slowpath, 0 for 0 ns; None where it was not
+    measured, and then `ns` and `ns_max` are None too."""
     ns: int | None = None
+    """Together."""
+    ns_max: int | None = None
+    """The longest."""
 
 
 def segments_directory(output: Path) -> Path:
@@ -113,7 +122,7 @@ class RecordingWriter:
         number = self._flushes
         segment = Segment(first=number, number=number, recorder_pid=recorder[0], recorder_start=recorder[1])
         footer = msgspec.structs.replace(metadata, complete=False, ended="recording", segment=segment)
-        table = _table(rows, start_ns, interval_ns, metadata.layout)
+        table = _table(rows, start_ns, interval_ns, metadata)
         path = self._directory / f"{number:06}{SUFFIX}"
         try:
             _write([table], footer, path)
@@ -173,18 +182,20 @@ def _read(path: Path) -> pa.Table:
         return file.read()
 
 
-def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, layout: Layout) -> pa.Table:
-    tiers: dict[tuple[Context, int, int], tuple[str, ...]] = {}
+def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata: Metadata) -> pa.Table:
+    slow_only = {coverage.context: coverage.slow_only for coverage in metadata.contexts}
+    classified: dict[tuple[Context, int | None, int | None], tuple[ExitPath, str | None]] = {}
     columns: dict[str, list[Any]] = {field.name: [] for field in SCHEMA}
     given = [(field, columns[field]) for field in ExitClass.__struct_fields__]
     for row in rows:
         for field, values in given:
             values.append(getattr(row, field))
-        words = (row.context, row.word, row.syscall_work or 0)
-        if words not in tiers:
-            tiers[words] = layout.slow_tiers(*words)
-        columns["path"].append("slow" if tiers[words] else "fast")
-        columns["tier"].append("+".join(tiers[words]) or None)
+        words = (row.context, row.word, row.syscall_work)
+        if words not in classified:
+            classified[words] = classify(metadata.layout, *words, slow_only=slow_only[row.context])
+        path, tier = classified[words]
+        columns["path"].append(path)
+        columns["tier"].append(tier)
     length = len(columns["word"])
     columns["time"] = [start_ns] * length
     columns["interval_ns"] = [interval_ns] * length

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tifbpf.analysis import Recordings
+from tifbpf.analysis.observed import Observed
+from tifbpf.analysis.words import UNKNOWN_TIER
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage, Metadata
 from tifbpf.recording.reader import Recording, State
-from tifbpf.reporters import numbers
+from tifbpf.reporters import names, numbers
 from tifbpf.reporters.schema import Caveat
 
 
@@ -18,7 +20,9 @@ def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
         *_emptiness(recordings),
         *(caveat for recording in recordings.recordings for caveat in _ending(recording)),
         *_losses(recordings),
+        *_denominators(recordings),
         *_followed(recordings),
+        *_without_trigger(recordings),
         *(caveat for metadata in recordings.metadata for caveat in _observation(metadata)),
         *_layouts(recordings),
         *_dimensions(recordings),
@@ -78,6 +82,36 @@ def _losses(recordings: Recordings) -> Iterator[Caveat]:
         )
 
 
+def _denominators(recordings: Recordings) -> Iterator[Caveat]:
+    observed = Observed(recordings.recordings)
+    for place, context in observed.pairs():
+        if observed.undercounted_in(place, context):
+            yield Caveat(
+                kind="denominator",
+                text=f"What should count all {context} exits counted fewer than were slow: their share of "
+                f"all {context} exits is unknown.",
+            )
+    totals = recordings.totals()["exits"]
+    counted, uncounted = int(totals["counted"]), int(totals["uncounted"])
+    if uncounted:
+        yield Caveat(
+            kind="denominator",
+            text=f"What counts all exits lost {numbers.count(uncounted)} of "
+            f"{numbers.count(counted + uncounted)}: shares of them are too high.",
+        )
+
+
+def _without_trigger(recordings: Recordings) -> Iterator[Caveat]:
+    frame = recordings.tiers().reset_index()
+    for context, tier, slow in zip(frame["context"], frame["tier"], frame["slow"], strict=True):
+        if tier == UNKNOWN_TIER:
+            yield Caveat(
+                kind="trigger",
+                text=f"{numbers.count(slow)} {context} exits were slow, and their bits gone when the route "
+                "looked: what triggered them is unknown.",
+            )
+
+
 def _followed(recordings: Recordings) -> Iterator[Caveat]:
     if missed := sum(metadata.totals.not_followed for metadata in recordings.metadata):
         yield Caveat(
@@ -107,6 +141,13 @@ def _route(coverage: Coverage, told: bool) -> Iterator[Caveat]:
         yield Caveat(
             kind="denominator",
             text=f"Only the slow {context} exits were seen: their share of all {context} exits is unknown.",
+        )
+    if coverage.unseen:
+        bits = ", ".join(names.bit(unseen.word, unseen.bit) for unseen in coverage.unseen)
+        yield Caveat(
+            kind="unseen",
+            text=f"The {coverage.route} route does not see {context} exits that are slow for nothing but "
+            f"{bits}: they are missing.",
         )
     for test in coverage.self_tests:
         if test.seen < test.expected:

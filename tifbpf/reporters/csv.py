@@ -55,6 +55,15 @@ def _lines(report: schema.Report) -> Iterator[Line]:
             yield from _figures(dimension.dimension, line.value or "", line.frequency)
         if dimension.others is not None:
             yield from _figures(f"{dimension.dimension} (others)", "", dimension.others)
+    yield from _times(report.latency)
+    if report.setters is not None:
+        for setter in report.setters.lines:
+            yield from _figures("setters", _setter(setter), setter)
+        yield from _figures("setters", "all", report.setters)
+    if report.handlers is not None:
+        for handler in report.handlers.lines:
+            names = f"{handler.context} {handler.bit} {handler.handler}"
+            yield from _figures("handlers", names, handler)
     for need in report.needs:
         yield from _figures("needs", need.need, need)
     for tier in report.tiers:
@@ -64,7 +73,25 @@ def _lines(report: schema.Report) -> Iterator[Line]:
         yield "losses", cause, "exits", lost
 
 
-def _word(word: schema.WordLine) -> str:
+def _times(latency: schema.Latency | None) -> Iterator[Line]:
+    if latency is None:
+        return
+    for context in latency.contexts:
+        yield from _figures("times", context.context, context.times)
+        for bucket in context.times.histogram:
+            yield "times from ns", f"{context.context} {bucket.low}", "exits", bucket.exits
+    for bit in latency.bits:
+        yield from _figures("times by bit", f"{bit.word}:{bit.bit}", bit.times)
+    for word in latency.words:
+        yield from _figures("times by word", _word(word), word.times)
+
+
+def _setter(line: schema.SetterLine) -> str:
+    target = "" if line.target is None else f" -> {line.target}"
+    return f"{line.word}:{line.bit} {line.by}: {line.comm}{target}"
+
+
+def _word(word: schema.WordLine | schema.WordTimes) -> str:
     bits: Iterable[str] = (
         *(f"tif:{bit}" for bit in word.tif),
         *(f"syscall_work:{bit}" for bit in word.syscall_work or ()),

@@ -14,7 +14,7 @@ from tifbpf.analysis import Recordings
 from tifbpf.analysis.words import NONE_SET
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.reader import Recording
-from tifbpf.reporters import schema
+from tifbpf.reporters import coverage, schema
 from tifbpf.reporters.caveats import caveats
 
 _T = TypeVar("_T", bound=Hashable)
@@ -40,6 +40,9 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
         pairs=pairs[:top],
         pairs_total=len(pairs),
         dimensions=tuple(_dimension(recordings, name, top) for name in recordings.dimensions),
+        latency=_latency(recordings, top),
+        setters=_setters(recordings, top),
+        handlers=_handlers(recordings),
         needs=tuple(schema.NeedLine(**line) for line in _lines(recordings.needs())),
         tiers=tuple(schema.TierLine(**line) for line in _lines(recordings.tiers())),
         accounting=_accounting(recordings),
@@ -72,16 +75,17 @@ def _together(frequencies: Iterable[schema.Frequency]) -> schema.Frequency:
         for name, value in msgspec.structs.asdict(frequency).items():
             if value is not None:
                 sums[name] = (sums[name] or 0) + value
-    sums["share"] = sums["slow_counted"] / sums["exits"] if sums["exits"] else None
+    exits, slow = sums["exits"], sums["slow_counted"]
+    sums["share"] = slow / exits if exits and slow <= exits else None
     return schema.Frequency(**sums)
 
 
 def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
     why_not: dict[str, dict[str, None]] = {}
     for metadata in recordings.metadata:
-        for coverage in metadata.contexts:
-            if coverage.why_not is not None:
-                why_not.setdefault(coverage.context, {})[coverage.why_not] = None
+        for observed in metadata.contexts:
+            if observed.why_not is not None:
+                why_not.setdefault(observed.context, {})[observed.why_not] = None
     return tuple(
         schema.ContextLine(
             context=line["context"],
@@ -94,15 +98,18 @@ def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
     )
 
 
-def _words(frame: pd.DataFrame) -> tuple[schema.WordLine, ...]:
-    def names(joined: str) -> tuple[str, ...]:
-        return () if joined == NONE_SET else tuple(joined.split("|"))
+def _names(joined: str | None) -> tuple[str, ...] | None:
+    if joined is None:
+        return None
+    return () if joined == NONE_SET else tuple(joined.split("|"))
 
+
+def _words(frame: pd.DataFrame) -> tuple[schema.WordLine, ...]:
     found = []
     for line in _lines(frame):
         for word in Word:
-            joined, value = line[word], line[f"{word}_value"]
-            line[word] = None if joined is None else names(joined)
+            value = line[f"{word}_value"]
+            line[word] = _names(line[word])
             line[f"{word}_value"] = None if value is None else f"{value:#x}"
         found.append(schema.WordLine(**line))
     return tuple(found)
@@ -147,6 +154,64 @@ def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionT
     )
 
 
+_TIMES = ("slow", "timed", "ns", "ns_max", "p50_low", "p50_high", "p99_low", "p99_high")
+
+
+def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
+    contexts = _times(recordings, "context")
+    if not contexts:
+        return None
+    words = _times(recordings, "word")
+    return schema.Latency(
+        contexts=tuple(schema.ContextTimes(**line) for line in contexts),
+        bits=tuple(schema.BitTimes(**line) for line in _times(recordings, "bit")),
+        words=tuple(
+            schema.WordTimes(**line | {word.value: _names(line[word]) for word in Word})
+            for line in words[:top]
+        ),
+        words_total=len(words),
+    )
+
+
+def _times(recordings: Recordings, of: str) -> list[dict[str, Any]]:
+    """Return the members of the lines that keep times apart by `of`."""
+    frame = recordings.latency(of)
+    names = [str(name) for name in frame.index.names]
+    buckets: dict[tuple[Any, ...], list[schema.BucketLine]] = {}
+    for line in _lines(recordings.latency_histogram(of)):
+        key = tuple(line.pop(name) for name in names)
+        buckets.setdefault(key, []).append(schema.BucketLine(**line))
+    found = []
+    for line in _lines(frame):
+        members = {name: line[name] for name in names}
+        histogram = tuple(buckets[tuple(members.values())])
+        times = schema.Times(**{name: line[name] for name in _TIMES}, histogram=histogram)
+        found.append({**members, "times": times})
+    return found
+
+
+def _setters(recordings: Recordings, top: int) -> schema.SetterTable | None:
+    asked = [metadata for metadata in recordings.metadata if metadata.setters is not None]
+    if not asked:
+        return None
+    lines = [schema.SetterLine(**line) for line in _lines(recordings.setters())]
+    return schema.SetterTable(
+        recordings=len(asked),
+        lines=tuple(lines[:top]),
+        total=len(lines),
+        lost=sum(metadata.setters_lost for metadata in asked),
+        unseen=tuple(dict.fromkeys(line for metadata in asked for line in metadata.setters_unseen)),
+    )
+
+
+def _handlers(recordings: Recordings) -> schema.HandlerTable | None:
+    asked = sum(metadata.handlers is not None for metadata in recordings.metadata)
+    if not asked:
+        return None
+    lines = tuple(schema.HandlerLine(**line) for line in _lines(recordings.handlers()))
+    return schema.HandlerTable(recordings=asked, lines=lines)
+
+
 def _accounting(recordings: Recordings) -> schema.Accounting:
     totals = {line["total"]: line["exits"] for line in _lines(recordings.totals())}
     return schema.Accounting(
@@ -166,22 +231,9 @@ def _grouped(values: Iterable[_T]) -> dict[_T, tuple[int, ...]]:
 
 def _routes(recordings: Recordings) -> tuple[schema.RouteLine, ...]:
     return tuple(
-        schema.RouteLine(
-            recordings=places,
-            context=str(coverage.context),
-            route=coverage.route,
-            hooks=coverage.hooks,
-            exactness=coverage.exactness,
-            denominator=coverage.denominator,
-            perturbs=coverage.perturbs,
-            why_not=coverage.why_not,
-            self_tests=tuple(
-                schema.SelfTestLine(exercise=test.exercise, expected=test.expected, seen=test.seen)
-                for test in coverage.self_tests
-            ),
-        )
+        coverage.line(found, places)
         for contexts, places in _grouped(metadata.contexts for metadata in recordings.metadata).items()
-        for coverage in sorted(contexts, key=lambda coverage: list(Context).index(coverage.context))
+        for found in sorted(contexts, key=lambda found: list(Context).index(found.context))
     )
 
 

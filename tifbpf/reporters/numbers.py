@@ -67,6 +67,21 @@ def rate(value: float | None) -> str:
     return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
+def time(ns: float | None) -> str:
+    """Return a time in the slowpath, with three digits.
+
+    >>> time(850), time(4095), time(65_536), time(1_234_567), time(3.2e12), time(None)
+    ('850 ns', '4.09 us', '65.5 us', '1.23 ms', '3,200 s', 'unknown')
+    """
+    if ns is None:
+        return UNKNOWN
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= scale:
+            value = ns / scale
+            return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{ns:.0f} ns"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time.
 

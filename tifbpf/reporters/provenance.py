@@ -1,50 +1,12 @@
-"""What a report says about where its figures are from: routes, layouts and recordings."""
+"""What a report says about where its figures are from: layouts and recordings."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from tifbpf.reporters import numbers, schema
-from tifbpf.reporters.tables import Column, Kind, Section, Table
-
-
-def _fields(pairs: Sequence[tuple[str, str]]) -> Table:
-    columns = (Column("", Kind.FIXED, "field"), Column("", Kind.WRAPPED))
-    return Table(columns, tuple((name, text) for name, text in pairs if text))
-
-
-def routes(report: schema.Report) -> Section:
-    """Say how each context was observed, how exactly, and what the self-tests saw."""
-    pairs: list[tuple[str, str]] = []
-    for line in report.routes:
-        of = _of(line.recordings, report)
-        if line.route is None:
-            pairs.append((line.context, f"not covered{of}: {line.why_not or 'no reason was recorded'}"))
-            continue
-        denominator = line.denominator or "nothing; the share is unknown"
-        pairs += [
-            (line.context, f"{line.route}{of}, {line.exactness or 'exactness not recorded'}"),
-            ("", f"hooks: {', '.join(line.hooks)}"),
-            ("", f"all exits counted by: {denominator}"),
-        ]
-        if line.perturbs:
-            pairs.append(("", f"perturbs: {line.perturbs}"))
-        if line.why_not:
-            pairs.append(("", f"no better route: {line.why_not}"))
-        tests = [
-            f"self-test {test.exercise}: {test.expected:,} expected, {test.seen:,} seen"
-            for test in line.self_tests
-        ]
-        pairs += [("", text) for text in tests or ["no self-test was recorded"]]
-    return Section(title="Routes", table=_fields(pairs))
-
-
-def _of(recordings: tuple[int, ...], report: schema.Report) -> str:
-    """Say which recordings are meant where not all are."""
-    if len(recordings) == len(report.recordings):
-        return ""
-    return f" (recording {', '.join(str(number + 1) for number in recordings)})"
+from tifbpf.reporters.coverage import of_recordings
+from tifbpf.reporters.tables import Section, fields
 
 
 def layout(line: schema.LayoutLine, report: schema.Report) -> Section:
@@ -57,8 +19,8 @@ def layout(line: schema.LayoutLine, report: schema.Report) -> Section:
     ]
     return Section(
         title="Layout",
-        subject=f"{line.name}{_of(line.recordings, report)}",
-        table=_fields(pairs),
+        subject=f"{line.name}{of_recordings(line.recordings, len(report.recordings))}",
+        table=fields(pairs),
         notes=() if line.evidence else ("No evidence for it was recorded.",),
     )
 
@@ -83,4 +45,4 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
         ("filters", filters),
         ("written by", f"tifbpf {line.tifbpf}"),
     ]
-    return Section(title=f"Recording{number}", table=_fields(pairs))
+    return Section(title=f"Recording{number}", table=fields(pairs))

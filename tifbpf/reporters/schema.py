@@ -37,7 +37,7 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     """`unfinished`, `partial`, `gap`, `loss`, `observer`, `denominator`, `coverage`, `layout`, `self-test`,
-    `filter`, `dimension` or `empty`."""
+    `unseen`, `trigger`, `filter`, `dimension` or `empty`."""
     text: str
 
 
@@ -53,6 +53,8 @@ class BitLine(msgspec.Struct, frozen=True, kw_only=True):
     present_slow: int | None
     trigger: int | None
     sole: int | None
+    exits: int | None
+    """All exits of those contexts in which `present` could be told: what its share is of."""
     share_of_exits: float | None
     share_of_slow: float | None
 
@@ -127,6 +129,115 @@ class TierLine(msgspec.Struct, frozen=True, kw_only=True):
     share_of_slow: float | None
 
 
+class BucketLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Slow exits that took between `low` and `high` ns, both of them included."""
+
+    low: int
+    high: int
+    exits: int
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long slow exits were in the slowpath, by the clock, in ns."""
+
+    slow: int
+    timed: int
+    """Those of which it was measured; everything below is of these."""
+    ns: int
+    """Together."""
+    ns_max: int
+    """The longest."""
+    p50_low: int
+    p50_high: int
+    """The time that 50 % of them took at most lies between these two."""
+    p99_low: int
+    p99_high: int
+    histogram: tuple[BucketLine, ...]
+
+
+class ContextTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of one context."""
+
+    context: str
+    times: Times
+
+
+class BitTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of exits in which one bit triggered; where two did, the exit is in both."""
+
+    word: str
+    bit: str
+    times: Times
+
+
+class WordTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of exits with the same bits in both words."""
+
+    context: str
+    tif: tuple[str, ...]
+    syscall_work: tuple[str, ...] | None
+    times: Times
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Time in the slowpath; longest together first."""
+
+    contexts: tuple[ContextTimes, ...]
+    bits: tuple[BitTimes, ...]
+    words: tuple[WordTimes, ...]
+    words_total: int
+    """How many there are; `words` may have fewer."""
+
+
+class SetterLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set a bit."""
+
+    word: str
+    bit: str
+    by: str
+    """The kernel's function or tracepoint."""
+    comm: str
+    """The thread that ran it."""
+    target: str | None
+    """The thread whose bit it was; None where that is not known."""
+    count: int
+    share_of_bit: float | None
+    """Of all that was seen to set this bit."""
+
+
+class SetterTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set the bits, most first."""
+
+    recordings: int
+    """How many recordings asked."""
+    lines: tuple[SetterLine, ...]
+    total: int
+    """How many lines there are; `lines` may have fewer."""
+    lost: int
+    """Settings that were seen and are in no line."""
+    unseen: tuple[str, ...]
+    """What could not be seen, one line each: `NEED_RESCHED: why`; of the handlers too."""
+
+
+class HandlerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one of those that share a bit had work."""
+
+    bit: str
+    context: str
+    handler: str
+    count: int
+    share_of_bit: float | None
+    """Of the runs for this bit in this context."""
+
+
+class HandlerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Which handlers had work, most first."""
+
+    recordings: int
+    """How many recordings asked."""
+    lines: tuple[HandlerLine, ...]
+
+
 class Accounting(msgspec.Struct, frozen=True, kw_only=True):
     """seen = recorded + lost."""
 
@@ -134,6 +245,10 @@ class Accounting(msgspec.Struct, frozen=True, kw_only=True):
     recorded: int
     lost: int
     filtered: int
+    counted: int
+    """All exits of contexts whose route sees slow ones only; in none of the others."""
+    uncounted: int
+    """Those that are missing in `counted`."""
     causes: dict[str, int]
     """Lost, by cause; zeros too."""
     missing: int
@@ -148,6 +263,21 @@ class SelfTestLine(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
 
 
+class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A route that was tried and given up."""
+
+    route: str
+    reason: str
+    self_tests: tuple[SelfTestLine, ...]
+
+
+class UnseenLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A bit that the route does not see by itself."""
+
+    word: str
+    bit: str
+
+
 class RouteLine(msgspec.Struct, frozen=True, kw_only=True):
     """How recordings observed one context."""
 
@@ -157,9 +287,16 @@ class RouteLine(msgspec.Struct, frozen=True, kw_only=True):
     hooks: tuple[str, ...]
     exactness: str
     denominator: str | None
+    """What counts all exits; None where nothing does."""
+    slow_only: bool
+    """The route itself sees slow exits only."""
     perturbs: str | None
     why_not: str | None
     self_tests: tuple[SelfTestLine, ...]
+    attempts: tuple[AttemptLine, ...]
+    blind: tuple[str, ...]
+    """Slow exits that the route does not see, in words."""
+    unseen: tuple[UnseenLine, ...]
 
 
 class EvidenceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +364,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[PairLine, ...]
     pairs_total: int
     dimensions: tuple[DimensionTable, ...]
+    latency: Latency | None
+    """None where no time was measured."""
+    setters: SetterTable | None
+    """None where it was not asked who set the bits."""
+    handlers: HandlerTable | None
+    """None where it was not asked which handlers had work."""
     needs: tuple[NeedLine, ...]
     tiers: tuple[TierLine, ...]
     accounting: Accounting

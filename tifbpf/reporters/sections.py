@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tifbpf.layouts.model import Word
-from tifbpf.reporters import numbers, provenance, schema
+from tifbpf.reporters import coverage, names, numbers, origins, provenance, schema, times
 from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
 
 _SLOW = Column("slow", Kind.NUMBER, "slow")
@@ -33,14 +32,16 @@ def sections(report: schema.Report) -> tuple[Section, ...]:
         *_caveats(report),
         _bits(report),
         *_idle_bits(report),
+        *origins.sections(report),
         _words("Commonest words of slow exits", report.slow_words, report.slow_words_total),
         _words("Commonest words of fast exits", report.fast_words, report.fast_words_total),
         _pairs(report),
         *(_dimension(table, report) for table in report.dimensions),
+        *times.sections(report.latency),
         _needs(report),
         _tiers(report),
         _accounting(report),
-        provenance.routes(report),
+        *coverage.sections(report.routes, len(report.recordings)),
         *(provenance.layout(line, report) for line in report.layouts),
         *(provenance.recording(line, report) for line in report.recordings),
     )
@@ -60,7 +61,7 @@ def summary_section(report: schema.Report) -> Section:
         *(
             (
                 line.trigger,
-                f"  {_bit(line.word, line.bit)}",
+                f"  {names.bit(line.word, line.bit)}",
                 "",
                 f"{numbers.share(line.share_of_slow)} of slow",
             )
@@ -172,12 +173,8 @@ def _caveats(report: schema.Report) -> Iterable[Section]:
         yield Section(title="Before you quote these figures", warnings=texts)
 
 
-def _bit(word: str, bit: str) -> str:
-    return bit if word == Word.TIF else f"work:{bit}"
-
-
 def _joined(bits: Iterable[schema.BitLine]) -> str:
-    return ", ".join(_bit(line.word, line.bit) for line in bits)
+    return ", ".join(names.bit(line.word, line.bit) for line in bits)
 
 
 def _triggers(report: schema.Report) -> list[schema.BitLine]:
@@ -187,7 +184,7 @@ def _triggers(report: schema.Report) -> list[schema.BitLine]:
 def _bits(report: schema.Report) -> Section:
     rows = tuple(
         (
-            _bit(line.word, line.bit),
+            names.bit(line.word, line.bit),
             line.present,
             numbers.share(line.share_of_exits),
             line.trigger,
@@ -223,9 +220,17 @@ def _bits(report: schema.Report) -> Section:
     if elsewhere:
         notes.append(f"Set, but never in a context whose work mask has it: {_joined(elsewhere)}.")
     if unseen:
-        notes.append(f"Unknown, because only contexts that were not covered test it: {_joined(unseen)}.")
+        notes.append(
+            "Unknown, because no context that was covered tests it, or the route there does not see it: "
+            f"{_joined(unseen)}."
+        )
     if ours:
         notes.append(f"Unknown, because our own hook sets it on every task: {_joined(ours)}.")
+    counted = [line.context for line in report.contexts if line.frequency.exits is not None]
+    if rows and counted and any(line.covered and line.frequency.exits is None for line in report.contexts):
+        notes.append(
+            f"Present, and of exits: of the {' and '.join(counted)} exits, all of which were counted."
+        )
     lead = () if rows else ("No bit triggered.",)
     return Section(
         title="Bits that made exits slow",
@@ -240,7 +245,7 @@ def _idle_bits(report: schema.Report) -> Iterable[Section]:
         (line for line in report.bits if not line.in_mask), key=lambda line: -(line.present or 0)
     )
     rows = tuple(
-        (line.present, numbers.share(line.share_of_exits), _bit(line.word, line.bit)) for line in outside
+        (line.present, numbers.share(line.share_of_exits), names.bit(line.word, line.bit)) for line in outside
     )
     if rows:
         yield Section(
@@ -250,41 +255,32 @@ def _idle_bits(report: schema.Report) -> Iterable[Section]:
 
 
 def _words(heading: str, words: Sequence[schema.WordLine], total: int) -> Section:
-    timed = any(line.ns is not None for line in words)
     rows = []
     for line in words:
-        bits = [*line.tif, *(_bit(Word.SYSCALL_WORK, bit) for bit in line.syscall_work or ())]
         value = line.tif_value or "differs"
         if line.syscall_work is not None:
             value += f"/{line.syscall_work_value or 'differs'}"
-        mean = numbers.UNKNOWN if line.ns is None else f"{line.ns / line.count:,.0f}"
         rows.append(
             (
                 line.context,
                 line.count,
                 numbers.share(line.share_of_exits),
-                *((mean,) if timed else ()),
                 value,
-                " | ".join(bits) or "no bit",
+                names.bits(line.tif, line.syscall_work),
             )
         )
     columns = (
         _CONTEXT,
         _EXITS,
         _OF_EXITS,
-        *((Column("mean ns", Kind.NUMBER, "rate"),) if timed else ()),
         Column("tif/work", Kind.FIXED, "hex"),
         Column("bits", Kind.WRAPPED, "bit"),
     )
     return Section(
-        title=_counted(heading, len(rows), total),
+        title=names.counted(heading, len(rows), total),
         table=Table(columns, tuple(rows)) if rows else None,
         lead=() if rows else ("None was recorded.",),
     )
-
-
-def _counted(text: str, shown: int, total: int) -> str:
-    return text if shown == total else f"{text} ({shown} of {numbers.count(total)})"
 
 
 def _pairs(report: schema.Report) -> Section:
@@ -292,12 +288,12 @@ def _pairs(report: schema.Report) -> Section:
         (
             pair.slow,
             numbers.share(pair.share_of_slow),
-            f"{_bit(pair.first_word, pair.first)} and {_bit(pair.second_word, pair.second)}",
+            f"{names.bit(pair.first_word, pair.first)} and {names.bit(pair.second_word, pair.second)}",
         )
         for pair in report.pairs
     )
     return Section(
-        title=_counted("Bits that triggered together", len(rows), report.pairs_total),
+        title=names.counted("Bits that triggered together", len(rows), report.pairs_total),
         table=Table((_SLOW, _OF_SLOW, Column("bits", Kind.WRAPPED, "bit")), rows) if rows else None,
         lead=() if rows else ("None did.",),
     )
@@ -331,15 +327,11 @@ def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
         _SHARE,
         Column("mostly for", Kind.FIXED, "bit"),
     )
-    everything = len(report.recordings)
-    notes = (
-        () if table.recordings == everything else (f"From {table.recordings} of {everything} recordings.",)
-    )
     return Section(
-        title=_counted(heading, len(table.lines), table.values),
+        title=names.counted(heading, len(table.lines), table.values),
         table=Table(columns, tuple(rows)) if rows else None,
         lead=() if rows else ("No exit was recorded.",),
-        notes=notes,
+        notes=names.partly(table.recordings, len(report.recordings)),
     )
 
 
@@ -394,6 +386,8 @@ _CAUSES = {
     "map_full": "more classes of exits in one interval than the map holds",
     "read_failed": "the words could not be read",
     "recursion": "the kernel skipped our program",
+    "kprobe_misses": "the kernel skipped a kprobe or fprobe",
+    "unclassified": "what they returned from could not be told",
 }
 
 
@@ -411,5 +405,10 @@ def _accounting(report: schema.Report) -> Section:
         )
     if accounting.filtered:
         notes.append(f"{numbers.count(accounting.filtered)} more were left out by filters.")
+    if accounting.counted or accounting.uncounted:
+        notes.append(
+            f"{numbers.count(accounting.counted)} exits were counted beside, for the shares of contexts "
+            f"whose route sees slow ones only; {numbers.count(accounting.uncounted)} more of them were lost."
+        )
     columns = (Column("lost", Kind.NUMBER, "count"), Column("cause", Kind.WRAPPED))
     return Section(title="Losses", lead=(equation,), table=Table(columns, rows), notes=tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,6 +41,12 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of names and texts; what has no text is left out."""
+    columns = (Column("", Kind.FIXED, "field"), Column("", Kind.WRAPPED))
+    return Table(columns, tuple((name, text) for name, text in pairs if text))
 
 
 @dataclass(frozen=True, slots=True)

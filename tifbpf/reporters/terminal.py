@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -12,7 +13,8 @@ from rich.text import Text
 from rich.theme import Theme
 
 from tifbpf import resources
-from tifbpf.reporters import render, schema
+from tifbpf.recording.metadata import Coverage
+from tifbpf.reporters import coverage, render, schema
 from tifbpf.reporters.sections import sections, summary_section
 from tifbpf.reporters.tables import Section
 from tifbpf.text import printable
@@ -21,14 +23,18 @@ _INDENT = 1
 _WIDEST = 120
 
 
+def theme() -> Theme:
+    """Return our styles."""
+    return Theme.read(str(resources.directory("reports") / "terminal.theme"))
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console with our styles; without colours where it is no terminal, or NO_COLOR is set."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         # A name with a character that the terminal does not have must not end the report.
         stream.reconfigure(errors="backslashreplace")
-    theme = Theme.read(str(resources.directory("reports") / "terminal.theme"))
-    return Console(theme=theme, stderr=stderr, highlight=False, emoji=False, markup=False)
+    return Console(theme=theme(), stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,11 @@ class _Document:
 def document(report: schema.Report) -> _Document:
     """Return the whole report, to be printed on `console()`."""
     return _Document(sections(report))
+
+
+def contexts(observed: Iterable[Coverage]) -> _Document:
+    """Return the coverage table, which needs no recording, to be printed on `console()`."""
+    return _Document(coverage.of_contexts(observed))
 
 
 def summary(report: schema.Report) -> _Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tifbpf.routes.model import Hook, HookKind, Route, catalogue
+from tifbpf.routes.model import Hook, HookKind, Route, catalogue, counts
 
 BEGIN = "<!-- from catalogue.toml: python -m tifbpf.routes.page docs/routes.md -->"
 END = "<!-- end -->"
@@ -18,7 +18,7 @@ def tables() -> str:
         "|---|---|---|---|---|---|",
         *(_row(route) for route in catalogue()),
     ]
-    return "\n\n".join(["\n".join(overview), *(_details(route) for route in catalogue())])
+    return "\n\n".join(["\n".join(overview), *(_details(route) for route in catalogue()), _counts()])
 
 
 def _row(route: Route) -> str:
@@ -42,17 +42,35 @@ def _details(route: Route) -> str:
     for number, variant in enumerate(route.variants):
         lines += ["", "Hooks:" if number == 0 else "Or, under other names:", ""]
         lines += [f"- {_hook(hook)}" for hook in variant.hooks]
+        if variant.timed:
+            lines += ["", "With `--latency`:", ""]
+            lines += [f"- {_hook(hook)}" for hook in variant.timed]
         lines += ["", f"Does not see: {'; '.join(variant.blind)}."]
     lines += ["", "Rests on:", "", *(f"- {source}" for source in route.provenance)]
     return "\n".join(lines)
 
 
 def _hook(hook: Hook) -> str:
+    if hook.kind is HookKind.EVERY_SYSCALL:
+        return "one kprobe on the functions of all system calls"
     names = " or ".join(f"`{name}`" for name in hook.symbols)
     kind = hook.kind.replace("_", " ")
     place = f"{kind} {names}" if hook.kind is HookKind.RAW_TRACEPOINT else f"{kind} of {names}"
     text = f"{place} ({hook.word})"
     return text if hook.required else f"{text}; without it, not seen: {hook.without}"
+
+
+def _counts() -> str:
+    lines = [
+        "### Counts of all exits",
+        "",
+        "Where a route sees slow exits only, one of these counts all exits of its context.",
+        "",
+        "| count | context | hook | what it counts |",
+        "|---|---|---|---|",
+        *(f"| `{count.name}` | {count.context} | {_hook(count.hook)} | {count.says} |" for count in counts()),
+    ]
+    return "\n".join(lines)
 
 
 def update(text: str) -> str:

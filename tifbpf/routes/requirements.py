@@ -7,12 +7,15 @@ nobody may be calling because every caller inlined it, attaches nowhere or sees 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tifbpf.host.facts import Finding, KernelFacts, Way
 from tifbpf.layouts.model import Context
 from tifbpf.routes.model import Hook, HookKind
 
+_OR = " or "
 _NOTRACE_KPROBES = "KPROBE_EVENTS_ON_NOTRACE"
 
 
@@ -57,6 +60,8 @@ def _way(facts: KernelFacts, way: Way) -> Verdict:
 
 def name_on(facts: KernelFacts, hook: Hook) -> str:
     """Return which of the hook's names this kernel has, the first if it has none."""
+    if hook.kind in (HookKind.RAW_TRACEPOINT, HookKind.EVERY_SYSCALL):
+        return hook.symbol
     return next((name for name in hook.symbols if facts.symbol(name).present), hook.symbol)
 
 
@@ -72,6 +77,12 @@ def present(facts: KernelFacts, hook: Hook) -> Verdict:
         return Verdict(holds=None, reason=f"whether there is a tracepoint {hook.symbol} is unknown ({why})")
     known = {name: facts.symbol(name).present for name in hook.symbols}
     if any(known.values()):
+        if hook.needs is not None and facts.symbol(hook.needs).present is False:
+            return Verdict(
+                holds=False,
+                reason=f"{hook.symbol} is of another era: this kernel has no function {hook.needs}",
+                absent=True,
+            )
         return _YES
     if all(there is False for there in known.values()):
         return Verdict(
@@ -109,11 +120,32 @@ def called(facts: KernelFacts, hook: Hook, context: Context) -> Verdict:
     return Verdict(holds=False, reason=reason)
 
 
-def attachable(facts: KernelFacts, hook: Hook) -> Verdict:
-    """Whether a program can be put there, what it is there for taken aside."""
+def attachable(facts: KernelFacts, hook: Hook, tried: Mapping[tuple[str, str], str]) -> Verdict:
+    """Whether a program can be put there, what it is there for taken aside.
+
+    Args:
+        facts: what the kernel offers.
+        hook: the place.
+        tried: ways and symbols that the kernel was seen to refuse, with what it said.
+    """
+    verdict = _attachable(facts, hook)
+    if verdict.way is None:
+        return verdict
+    symbol = name_on(facts, hook)
+    ways = verdict.way.split(_OR)
+    left = [way for way in ways if (way, symbol) not in tried]
+    if left or verdict.holds is False:
+        return msgspec.structs.replace(verdict, way=_OR.join(left or ways))
+    return Verdict(holds=False, reason="; ".join(tried[way, symbol] for way in ways))
+
+
+def _attachable(facts: KernelFacts, hook: Hook) -> Verdict:
     if hook.kind is HookKind.RAW_TRACEPOINT:
         verdict = _all([present(facts, hook), _way(facts, Way.RAW_TRACEPOINT)])
         return msgspec.structs.replace(verdict, way="raw tracepoint")
+    if hook.kind is HookKind.EVERY_SYSCALL:
+        # Whether it may have many places at once, the kernel tells when it is asked to.
+        return msgspec.structs.replace(_way(facts, Way.KPROBE), way="kprobe multi")
     name = name_on(facts, hook)
     if not (there := present(facts, hook)).holds:
         return there
@@ -123,11 +155,14 @@ def attachable(facts: KernelFacts, hook: Hook) -> Verdict:
     listed = _traceable(facts, name)
     if hook.ftrace_only and listed.holds is False:
         return listed
+    by_kprobe = _all([_kprobe_listed(facts, listed), _not_blacklisted(facts, name), _way(facts, Way.KPROBE)])
+    if hook.kprobe_only:
+        return msgspec.structs.replace(by_kprobe, way="kprobe")
     at_return = hook.kind is HookKind.RETURN
     return _either(
         _all([listed, _in_btf(facts, name), _way(facts, Way.FENTRY)]),
         "fexit" if at_return else "fentry",
-        _all([_kprobe_listed(facts, listed), _not_blacklisted(facts, name), _way(facts, Way.KPROBE)]),
+        by_kprobe,
         "kretprobe" if at_return else "kprobe",
     )
 
@@ -144,7 +179,7 @@ def _either(first: Verdict, first_way: str, second: Verdict, second_way: str) ->
             holds=None,
             reason=open_ways[0][0].reason,
             remedy=open_ways[0][0].remedy,
-            way=" or ".join(way for _, way in open_ways),
+            way=_OR.join(way for _, way in open_ways),
         )
     reasons = dict.fromkeys([first.reason, second.reason])
     remedies = dict.fromkeys(remedy for remedy in (first.remedy, second.remedy) if remedy)
