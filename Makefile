@@ -1,6 +1,8 @@
 # Two targets do everything, each installing what it needs on Debian 12 and its relatives:
 #   make record   record this host beside a workload, and print the report
 #   make test     all tests
+#   make test-vm  those of them that boot other kernels, e.g. KERNELS="6.1 6.12-rt"; kernels are fetched once
+#                 into the user's cache. `make kernels` writes what they found into docs/kernels.md.
 # `make bench` prints the figures of tests/bench/.
 
 PYTHON    ?= /usr/bin/python3
@@ -14,8 +16,13 @@ RECORDING ?= exits-$(shell date +%Y%m%d-%H%M%S).tif.parquet
 # linux-libc-dev: the user-space headers that the BPF programs are compiled against.
 RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
 TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils
+VM_PACKAGES     := $(TEST_PACKAGES) bpftool busybox-static file kmod qemu-system-x86
+# What `make test-vm` boots: names of tests/vm/kernels.toml or patterns of Debian packages; none: its default.
+KERNELS   ?=
+# How many at once; each has two CPUs.
+VMS       ?= 2
 
-.PHONY: help record test bench docs clean
+.PHONY: help record test test-vm kernels bench docs clean
 help:
 	@sed -n '/^#/!q; s/^# \?//p' Makefile
 
@@ -57,6 +64,16 @@ test:
 	$(BIN)/lint-imports
 	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest -n auto tests/unit
 	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest tests/live
+	$(MAKE) test-vm
+
+test-vm:
+	$(call installed,$(VM_PACKAGES))
+	$(call environment,dev,.[dev])
+	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" KERNELS="$(KERNELS)" VMS="$(VMS)" \
+		XDG_CACHE_HOME="$(XDG_CACHE_HOME)" $(BIN)/pytest tests/vm
+
+kernels: test-vm
+	$(BIN)/python -m tests.vm.page
 
 bench:
 	$(call installed,$(TEST_PACKAGES))

@@ -1,0 +1,75 @@
+"""What the host tells the guest, and the guest the host, as JSON in the directory that they share."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tifbpf.exercises.model import Expectation
+
+ORDERS = "orders.json"
+FINDINGS = "findings.json"
+DEFAULT = "default"
+"""The name of the plan that forces no route."""
+WORKLOAD = "workload"
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What to do."""
+
+    config: str | None
+    """The kernel's configuration, for /boot; None where there is none."""
+    acts: int
+    """How often each exercise acts."""
+    workload: bool
+    tests: str
+    """A file with one argument for pytest a line."""
+
+
+class Act(msgspec.Struct, frozen=True):
+    """One exercise while a plan recorded."""
+
+    exercise: str
+    pids: tuple[int, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    """In each process."""
+    why_not: str | None = None
+    """Why this kernel cannot run it."""
+    failed: str | None = None
+    """How it failed half-way."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One thing that was done."""
+
+    name: str
+    seconds: float
+    code: int
+    """The exit code."""
+    output: str
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What is attached to the kernel."""
+
+    programs: tuple[str, ...] = ()
+    """BPF programs, as bpftool calls them."""
+    links: int = 0
+    events: tuple[str, ...] = ()
+    """Lines of kprobe_events and uprobe_events."""
+    kprobes: int = 0
+    """Lines of debugfs' kprobes/list."""
+    functions: tuple[str, ...] = ()
+    """Lines of enabled_functions."""
+
+
+class Findings(msgspec.Struct):
+    """What became of it. Written anew after each step, so it survives the guest."""
+
+    release: str
+    version: str
+    before: Left
+    plans: tuple[str, ...] = ()
+    """The plans that were recorded: `default`, and the routes that were forced."""
+    steps: tuple[Step, ...] = ()
+    after: Left | None = None
+    """None: the guest did not get there."""

@@ -1,0 +1,154 @@
+"""What runs in the guest: python -m tests.vm.guest DIRECTORY, as root, with orders in the directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.vm import findings, machine
+from tests.vm.findings import Findings, Left, Orders, Step
+from tifbpf.errors import NoRouteError
+from tifbpf.host.facts import KernelFacts
+from tifbpf.recorder import layout
+from tifbpf.routes.choose import choose
+from tifbpf.routes.model import catalogue
+
+_TRACING = Path("/sys/kernel/tracing")
+_DEBUG = Path("/sys/kernel/debug")
+_TIFBPF = (sys.executable, "-c", "from tifbpf.cli import main; main()")
+_GONE = 10.0
+"""Seconds within which the kernel frees what nobody holds any more."""
+
+
+class Guest:
+    """One run of the orders."""
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+        self.orders = msgspec.json.decode((shared / findings.ORDERS).read_bytes(), type=Orders)
+        prepare(self.orders)
+        uname = os.uname()
+        self._findings = Findings(release=uname.release, version=uname.version, before=left())
+
+    def step(self, name: str, command: Sequence[str]) -> None:
+        """Do one thing, and say at once what became of it."""
+        start = time.monotonic()
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        self._did(Step(name, time.monotonic() - start, done.returncode, done.stdout))
+
+    def record(self, name: str, options: Sequence[str], command: Sequence[str]) -> None:
+        """Record `command`, in memory first, which is faster than the shared directory."""
+        written = Path(machine.SCRATCH) / f"{name}.tif.parquet"
+        self.step(f"record {name}", [*_TIFBPF, "record", *options, "-o", str(written), "--", *command])
+        if written.exists():
+            (self._shared / written.name).write_bytes(written.read_bytes())
+
+    def plan(self, name: str, *options: str) -> None:
+        """Record all exercises, one after the other."""
+        acts = [sys.executable, "-m", "tests.vm.acts", str(self._shared / f"{name}.json")]
+        self.record(name, ["--by", "pid,syscall,comm", *options], [*acts, str(self.orders.acts)])
+        self._findings.plans += (name,)
+
+    def kill(self) -> None:
+        """Kill a recorder, and look at what it leaves attached."""
+        start = time.monotonic()
+        options = ["record", "-d", "1000", "-o", f"{machine.SCRATCH}/killed.tif.parquet"]
+        recorder = subprocess.Popen([*_TIFBPF, *options], stderr=subprocess.PIPE, text=True)
+        assert recorder.stderr is not None
+        said = recorder.stderr.readline()
+        while_recording = left()
+        recorder.kill()
+        recorder.wait()
+        # Without something to leave behind it would show nothing.
+        code = int(while_recording == self._findings.before or self._left_behind() != self._findings.before)
+        output = f"{said}while recording: {while_recording}\nafter: {left()}"
+        self._did(Step("kill", time.monotonic() - start, code, output))
+
+    def _left_behind(self) -> Left:
+        """Return what is attached when the kernel has had the time to free what nobody holds."""
+        deadline = time.monotonic() + _GONE
+        while (after := left()) != self._findings.before and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return after
+
+    def run(self) -> None:
+        """Do everything."""
+        self.plan(findings.DEFAULT)
+        for route in forceable(layout.host_facts()):
+            self.plan(route, "--route", route)
+        if self.orders.workload:
+            self.record(
+                findings.WORKLOAD, ["--by", "syscall,comm"], [sys.executable, "-m", "tests.vm.workload"]
+            )
+        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"]
+        self.step("live tests", [*pytest, f"@{self.orders.tests}"])
+        self.kill()
+        self._findings.after = self._left_behind()
+        self._write()
+
+    def _did(self, step: Step) -> None:
+        print(f"{step.name}: {step.seconds:.0f} s, exit code {step.code}\n{step.output}", flush=True)
+        self._findings.steps += (step,)
+        self._write()
+
+    def _write(self) -> None:
+        new = self._shared / f"{findings.FINDINGS}.new"
+        new.write_bytes(msgspec.json.encode(self._findings))
+        new.rename(self._shared / findings.FINDINGS)
+
+
+def forceable(facts: KernelFacts) -> list[str]:
+    """Return the routes that can be used here and are not what the default plan takes anyway."""
+    default = choose(facts)
+    found = []
+    for route in catalogue():
+        try:
+            plan = choose(facts, route.name)
+        except NoRouteError:
+            continue
+        if any(default.of(choice.context).route != route.name for choice in plan.covered):
+            found.append(route.name)
+    return found
+
+
+def left() -> Left:
+    """Return what is attached to the kernel now."""
+    shown = subprocess.run(["bpftool", "-j", "prog", "list"], capture_output=True, text=True, check=True)
+    links = subprocess.run(["bpftool", "-j", "link", "list"], capture_output=True, text=True, check=True)
+    events = [line for name in ("kprobe_events", "uprobe_events") for line in _lines(_TRACING / name)]
+    return Left(
+        programs=tuple(
+            sorted(f"{program['id']} {program.get('name')}" for program in json.loads(shown.stdout))
+        ),
+        links=len(json.loads(links.stdout or "[]")),
+        events=tuple(events),
+        kprobes=len(_lines(_DEBUG / "kprobes" / "list")),
+        functions=tuple(_lines(_TRACING / "enabled_functions")),
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def prepare(orders: Orders) -> None:
+    """Make the guest what an installed system is: its kernel's configuration lies in /boot."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/boot"], check=True)
+    if orders.config is not None:
+        Path(f"/boot/config-{os.uname().release}").write_bytes(Path(orders.config).read_bytes())
+    for kind, where in (("tracefs", _TRACING), ("debugfs", _DEBUG)):
+        if not os.path.ismount(where):
+            subprocess.run(["mount", "-t", kind, "none", where], check=True)
+
+
+if __name__ == "__main__":
+    Guest(Path(sys.argv[1])).run()
