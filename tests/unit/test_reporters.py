@@ -185,7 +185,7 @@ class TestTerminal:
             "    0  map_full: more classes of exits in one interval than the map holds",
             "    0  read_failed: the words could not be read",
             "    0  recursion: the kernel skipped our program",
-            "    0  kprobe_misses: the kernel skipped a kprobe or fprobe",
+            "    0  kprobe_misses: the kernel skipped a kprobe, fprobe or breakpoint",
             "    0  unclassified: what they returned from could not be told",
         ]
 

@@ -386,7 +386,7 @@ _CAUSES = {
     "map_full": "more classes of exits in one interval than the map holds",
     "read_failed": "the words could not be read",
     "recursion": "the kernel skipped our program",
-    "kprobe_misses": "the kernel skipped a kprobe or fprobe",
+    "kprobe_misses": "the kernel skipped a kprobe, fprobe or breakpoint",
     "unclassified": "what they returned from could not be told",
 }
 
