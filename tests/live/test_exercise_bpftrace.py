@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import pytest
 
+from tests.bpftrace import Bpftrace
 from tifbpf import exercises
 
 pytestmark = [pytest.mark.live, pytest.mark.requires("bpftrace")]
@@ -16,24 +16,15 @@ pytestmark = [pytest.mark.live, pytest.mark.requires("bpftrace")]
 
 def bpftrace_counts(kind: str, n: int, probe: str, value: str) -> dict[int, int]:
     """Run an exercise and return how often `probe` fired in its process, by `value`."""
-    observers: list[subprocess.Popen[str]] = []
+    with ExitStack() as observers:
+        counting: list[Bpftrace] = []
 
-    def observe(pids: Sequence[int]) -> None:
-        program = f'BEGIN {{ printf("on\\n"); }} {probe} /pid == {pids[0]}/ {{ @[{value}] = count(); }}'
-        observer = subprocess.Popen(["bpftrace", "-e", program], stdout=subprocess.PIPE, text=True)
-        observers.append(observer)
-        assert observer.stdout is not None
-        while observer.stdout.readline() not in ("on\n", ""):
-            pass
+        def observe(pids: Sequence[int]) -> None:
+            script = f"{probe} /pid == {pids[0]}/ {{ @[{value}] = count(); }}"
+            counting.append(observers.enter_context(Bpftrace(script)))
 
-    try:
         exercises.run_in_children(kind, n, started=observe)
-        observers[0].send_signal(signal.SIGINT)
-        output, _ = observers[0].communicate()
-    finally:
-        for observer in observers:
-            observer.kill()
-            observer.wait()
+        output = counting[0].end()
     return {int(key): int(count) for key, count in re.findall(r"^@\[(-?\d+)\]: (\d+)$", output, re.MULTILINE)}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.bpftrace import Bpftrace
 from tests.live.conftest import Recorder, exercise, pids, record
 from tifbpf import Recordings
 
@@ -109,20 +109,14 @@ def test_the_count_is_bpftraces(output: Path) -> None:
     # The first read's exit, n calls, the write's exit; the second read does not return.
     expected = n + 2
     script = f"tracepoint:raw_syscalls:sys_exit /pid == {child}/ {{ @ = count(); }}"
-    script += ' BEGIN { printf("ready\\n"); }'
-    bpftrace = subprocess.Popen(["bpftrace", "-B", "none", "-e", script], stdout=subprocess.PIPE, text=True)
     try:
-        assert bpftrace.stdout is not None
-        while bpftrace.stdout.readline() != "ready\n":
-            assert bpftrace.poll() is None
-        recorder = Recorder(output, "--by", "pid", "--route", "tracepoint")
-        os.write(tell_go, b"g")
-        os.read(done, 1)
-        recorder.end()
-        bpftrace.send_signal(2)
-        said, _ = bpftrace.communicate(timeout=30)
+        with Bpftrace(script) as bpftrace:
+            recorder = Recorder(output, "--by", "pid", "--route", "tracepoint")
+            os.write(tell_go, b"g")
+            os.read(done, 1)
+            recorder.end()
+            said = bpftrace.end()
     finally:
-        bpftrace.kill()
         os.kill(child, 9)
         os.waitpid(child, 0)
         for end in (go, tell_go, done, tell_done):
