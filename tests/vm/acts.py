@@ -1,6 +1,6 @@
-"""Runs every exercise, and writes down in which processes; what the guest's recordings are made of.
+"""Runs exercises, and writes down in which processes; what the guest's recordings are made of.
 
-python -m tests.vm.acts FILE N
+python -m tests.vm.acts FILE N EXERCISE…
 """
 
 from __future__ import annotations
@@ -27,5 +27,6 @@ def act(name: str, n: int) -> Act:
 
 
 if __name__ == "__main__":
-    file, number = sys.argv[1:]
-    Path(file).write_bytes(msgspec.json.encode([act(name, int(number)) for name in exercises.names()]))
+    file, number, *named = sys.argv[1:]
+    acts = [act(name, int(number)) for name in named]
+    Path(file).write_bytes(msgspec.json.encode(acts))

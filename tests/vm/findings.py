@@ -11,6 +11,13 @@ FINDINGS = "findings.json"
 DEFAULT = "default"
 """The name of the plan that forces no route."""
 WORKLOAD = "workload"
+AUDIT = "audit"
+"""The exercise that is recorded on its own, last, because audit has to be on for it."""
+
+
+def audited(plan: str) -> str:
+    """Return the name of the recording of AUDIT under `plan`."""
+    return f"{plan}-{AUDIT}"
 
 
 class Orders(msgspec.Struct, frozen=True):

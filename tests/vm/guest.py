@@ -14,8 +14,10 @@ import msgspec
 
 from tests.vm import findings, machine
 from tests.vm.findings import Findings, Left, Orders, Step
+from tifbpf import exercises
 from tifbpf.errors import NoRouteError
 from tifbpf.host.facts import KernelFacts
+from tifbpf.layouts.model import Context
 from tifbpf.recorder import layout
 from tifbpf.routes.choose import choose
 from tifbpf.routes.model import catalogue
@@ -53,10 +55,28 @@ class Guest:
             (self._shared / written.name).write_bytes(written.read_bytes())
 
     def plan(self, name: str, *options: str) -> None:
-        """Record all exercises, one after the other."""
-        acts = [sys.executable, "-m", "tests.vm.acts", str(self._shared / f"{name}.json")]
-        self.record(name, ["--by", "pid,syscall,comm", *options], [*acts, str(self.orders.acts)])
+        """Record the exercises, one after the other."""
+        self.acts(name, options, *(kind for kind in exercises.names() if kind != findings.AUDIT))
         self._findings.plans += (name,)
+
+    def acts(self, name: str, options: Sequence[str], *kinds: str) -> None:
+        """Record those exercises."""
+        acts = [sys.executable, "-m", "tests.vm.acts", str(self._shared / f"{name}.json")]
+        command = [*acts, str(self.orders.acts), *kinds]
+        self.record(name, ["--by", "pid,syscall,comm", *options], command)
+
+    def tests(self, name: str, *arguments: str) -> None:
+        """Run live tests."""
+        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"]
+        self.step(name, [*pytest, *arguments])
+
+    def audited(self, routes: Sequence[str]) -> None:
+        """Switch audit on, which cannot be undone and costs every process forked later, and act under it."""
+        self.step("switch audit on", [sys.executable, "-m", "tests.vm.audit_on"])
+        self.acts(findings.audited(findings.DEFAULT), (), findings.AUDIT)
+        for route in routes:
+            self.acts(findings.audited(route), ("--route", route), findings.AUDIT)
+        self.tests("live tests with audit on", "tests/live/test_exercise_audit.py")
 
     def kill(self) -> None:
         """Kill a recorder, and look at what it leaves attached."""
@@ -82,15 +102,17 @@ class Guest:
 
     def run(self) -> None:
         """Do everything."""
+        facts = layout.host_facts()
+        routes = forceable(facts)
         self.plan(findings.DEFAULT)
-        for route in forceable(layout.host_facts()):
+        for route in routes:
             self.plan(route, "--route", route)
         if self.orders.workload:
             self.record(
                 findings.WORKLOAD, ["--by", "syscall,comm"], [sys.executable, "-m", "tests.vm.workload"]
             )
-        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"]
-        self.step("live tests", [*pytest, f"@{self.orders.tests}"])
+        self.tests("live tests", f"@{self.orders.tests}")
+        self.audited([route for route in routes if choose(facts, route).of(Context.SYSCALL).route])
         self.kill()
         self._findings.after = self._left_behind()
         self._write()

@@ -144,16 +144,18 @@ def evaluate(name: str, directory: Path, found: Findings) -> Result:
     unavailable: dict[str, str] = {}
     layout = ""
     for plan in found.plans:
-        recordings = tifbpf.read(directory / f"{plan}.tif.parquet")
-        acts = msgspec.json.decode((directory / f"{plan}.json").read_bytes(), type=list[Act])
+        recordings, acts = _recorded(directory, plan)
+        audited, audit_acts = _audited(directory, plan, recordings)
         (metadata,) = recordings.metadata
         layout = metadata.layout.name
+        cells = (*_cells(name, plan, recordings, acts), *_cells(name, plan, audited, audit_acts))
+        acts += audit_acts
         plans.append(
             Plan(
                 name=plan,
                 contexts=metadata.contexts,
                 losses=metadata.totals.losses,
-                cells=tuple(_cells(name, plan, recordings, acts)),
+                cells=cells,
                 failed=tuple(f"{act.exercise}: {act.failed}" for act in acts if act.failed is not None),
             )
         )
@@ -168,6 +170,19 @@ def evaluate(name: str, directory: Path, found: Findings) -> Result:
         unavailable=tuple(Unavailable(exercise=kind, why_not=why) for kind, why in unavailable.items()),
         workload=_work(tifbpf.read(workload)) if workload.exists() else None,
     )
+
+
+def _recorded(directory: Path, name: str) -> tuple[Recordings, list[Act]]:
+    acts = msgspec.json.decode((directory / f"{name}.json").read_bytes(), type=list[Act])
+    return tifbpf.read(directory / f"{name}.tif.parquet"), acts
+
+
+def _audited(directory: Path, plan: str, recordings: Recordings) -> tuple[Recordings, list[Act]]:
+    """Return the recording of AUDIT under `plan`; a plan that covers no system calls has only its own."""
+    if (directory / f"{findings.audited(plan)}.json").exists():
+        return _recorded(directory, findings.audited(plan))
+    _, acts = _recorded(directory, findings.audited(findings.DEFAULT))
+    return recordings, acts
 
 
 def _cells(kernel: str, plan: str, recordings: Recordings, acts: Sequence[Act]) -> Iterable[Cell]:

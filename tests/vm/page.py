@@ -28,9 +28,18 @@ all exercises were recorded in it, once by the routes that tifbpf chooses there 
 route that can be used, forced with `--route`. Seen is what the recording says of the exercise's process;
 expected is what the exercise caused.
 
-`100 of 100`: so many seen of exactly so many. `104 of ≥100`: the exercise causes at least so many. A dash:
-it cannot be seen there, and the recording says so. A number with an asterisk is not what was expected, and
-explained below the table.
+`100 of 100`: so many seen of exactly so many. `104 of ≥100`: the exercise causes at least so many (`≥0`: a
+kernel that preempts itself switches to whom the call woke inside the call, and so leaves it without the bit).
+A number with an asterisk is not what was expected, and explained below the table. A dash: it cannot be seen
+there, and the recording says so:
+
+- `not covered`: the route is of no use for that context, by the kernel's own code; docs/routes.md says why.
+- `sees slow exits only`: the bit is in no mask of that exit, so an exit with this bit alone is fast, and the
+  route hooks what only slow exits run.
+- `blind to it`: the kernel inlined the slowpath of syscall_work, and calls nothing for this bit that could be
+  hooked.
+
+`audit` is recorded last, after audit was switched on: every process forked from then on takes the slowpath.
 """
 
 _WORKLOAD = """## A workload
@@ -38,6 +47,13 @@ _WORKLOAD = """## A workload
 Processes that pass messages over socket pairs, and a compiler, under emulation. For comparison: of the exits
 of a kernel build, 1.49 % took the slowpath before Linux 6.19, when nearly all of these were rseq's (commit
 3db6b38dfe64, "rseq: Switch to fast path processing on exit to user"), and 198 of 80.7 million after.
+
+The shares below are larger, for three reasons. Here an exit is slow when it hits any mask of the kernel;
+since 6.19 that includes RSEQ, which every context switch sets and which alone enters the loop's function
+without its work (that commit's fast path), and since 7.1 HRTIMER_REARM at interrupts. Passing messages is a
+context switch a message, where a compiler computes. And an emulated processor executes many times fewer
+instructions between two ticks of the clock, so that interrupts, and the bits that they bring, come with
+more of the exits.
 """
 
 
