@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ class ExitCode(IntEnum):
     """
 
     OK = 0
+    """Success; also where whoever read the output has seen enough of it (`tifbpf report FILE | head`)."""
     FAILURE = 1
     """Something failed that has no code of its own."""
     USAGE = 2
@@ -64,10 +66,22 @@ class ExitCode(IntEnum):
     """The input is there and cannot be read."""
     INPUT_REPEATED = 24
     """One recording was given twice."""
+    NO_EXTRA = 25
+    """A part of tifbpf that is optional was asked for and is not installed."""
+    NOT_COMPARABLE = 30
+    """The recordings differ in what they observed, and a difference of their figures would mean nothing."""
+    CONDITION_MET = 31
+    """What `--fail-on` names was there."""
+    CONDITION_UNDECIDED = 32
+    """Whether what `--fail-on` names was there cannot be told: exits were lost, or their bits not seen."""
+    CONDITION_UNUSABLE = 33
+    """What `--fail-on` names could not be seen here, so that its absence would say nothing."""
     COMMAND_NOT_EXECUTABLE = 126
     """CMD is no executable."""
     COMMAND_NOT_FOUND = 127
     """CMD does not exist."""
+    INTERRUPTED = 130
+    """Ctrl-C, where that is not how a recording ends; other signals: 128 and their number."""
 
 
 class TifbpfError(Exception):
@@ -205,6 +219,30 @@ class InputRepeatedError(TifbpfError):
     exit_code = ExitCode.INPUT_REPEATED
 
 
+class NotComparableError(TifbpfError):
+    """The recordings differ in what they observed."""
+
+    exit_code = ExitCode.NOT_COMPARABLE
+
+
+class ConditionSyntaxError(TifbpfError):
+    """What was given is no condition."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConditionUnusableError(TifbpfError):
+    """The condition names what cannot be seen."""
+
+    exit_code = ExitCode.CONDITION_UNUSABLE
+
+
+class NoExtraError(TifbpfError):
+    """An optional dependency is not installed."""
+
+    exit_code = ExitCode.NO_EXTRA
+
+
 class ExerciseUnavailableError(TifbpfError):
     """The host does not offer what the exercise needs."""
 
@@ -223,8 +261,13 @@ class CommandNotFoundError(TifbpfError):
     exit_code = ExitCode.COMMAND_NOT_FOUND
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""How a write to stdout fails where that is a file."""
+
+
 def run_and_exit(run: Callable[[], int]) -> NoReturn:
     """Exit with what `run` returns, or with an error's line on stderr and its code."""
+    _have_standard_streams()
     try:
         code = run()
         sys.stdout.flush()
@@ -232,9 +275,28 @@ def run_and_exit(run: Callable[[], int]) -> NoReturn:
         sys.stderr.write(f"tifbpf: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:
-        code = 130
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # `tifbpf report | head`: whoever read has seen enough. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `tifbpf report | head`: whoever read has seen enough.
+        _discard_output()
         code = ExitCode.OK
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _discard_output()
+        sys.stderr.write(f"tifbpf: the output cannot be written: {error.strerror}\n")
+        code = ExitCode.OUTPUT_UNWRITABLE
     sys.exit(code)
+
+
+def _discard_output() -> None:
+    """Keep Python from complaining once more at exit about what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _have_standard_streams() -> None:
+    """Stand in for those that were closed (`tifbpf report FILE >&-`): nothing else may take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In this order each gets the number that it lacks, for that is the lowest free one.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))

@@ -256,6 +256,54 @@ def test_enumerators_may_have_values(tmp_path: Path) -> None:
     assert layout.names(Word.SYSCALL_WORK, 0xC) == ("A", "B")
 
 
+@pytest.mark.parametrize(
+    ("entries", "names"),
+    [
+        ("A, B, C", {"A": 0, "B": 1, "C": 2}),
+        ("A = 1 << 2, B", {"A": 4, "B": 5}),
+        ("A = 3, B = SYSCALL_WORK_BIT_A + 2, C", {"A": 3, "B": 5, "C": 6}),
+        ("A = TIF_SIGPENDING, B = SYSCALL_WORK_BIT_A", {"A": 2, "B": 2}),
+        ("A,\n#ifdef CONFIG_NO\n\tSYSCALL_WORK_BIT_X,\n#endif\n\tB,", {"A": 0, "B": 1}),
+    ],
+)
+def test_enumerators(tmp_path: Path, entries: str, names: dict[str, int]) -> None:
+    entries = re.sub(r"\b([ABC])\b", r"SYSCALL_WORK_BIT_\1", entries)
+    enum = {"include/linux/thread_info.h": f"enum syscall_work_bit {{\n\t{entries}\n}};\n"}
+    layout = headers.read(tree(tmp_path, BITS, **enum))
+    assert {bit.name: bit.number for bit in layout.bits if bit.word == Word.SYSCALL_WORK} == names
+
+
+@pytest.mark.parametrize("entries", ["SYSCALL_WORK_BIT_A = B", "SYSCALL_WORK_BIT_A B", "= 1"])
+def test_enumerators_that_are_none(tmp_path: Path, entries: str) -> None:
+    enum = {"include/linux/thread_info.h": f"enum syscall_work_bit {{\n\t{entries},\n}};\n"}
+    with pytest.raises(UnknownKernelError, match=r"SYSCALL_WORK_BIT_A|do not hold") as error:
+        headers.read(tree(tmp_path, BITS, **enum))
+    assert "\n" not in str(error.value)
+
+
+def test_the_generic_header_defines_what_the_architecture_has(tmp_path: Path) -> None:
+    package = copied("linux-headers-7.3.4+deb13-amd64", tmp_path)
+    layout = headers.read(package)
+    # RESTORE_SIGMASK is there for others, HAVE_TIF_RESTORE_SIGMASK is not x86's.
+    assert layout.named("RESTORE_SIGMASK") is None
+    assert layout.names(Word.TIF, 0x60) == ("NEED_RESCHED_LAZY", "POLLING_NRFLAG")
+    header = tmp_path / "linux-headers-7.3.4+deb13-common/arch/x86/include/asm/thread_info.h"
+    text = header.read_text()
+    assert text.count("#define HAVE_TIF_POLLING_NRFLAG\n") == 1
+    header.write_text(text.replace("#define HAVE_TIF_POLLING_NRFLAG\n", ""))
+    assert headers.read(package).names(Word.TIF, 0x60) == ("NEED_RESCHED_LAZY", "bit6")
+
+
+def test_without_the_generic_header_nothing_is_guessed(tmp_path: Path) -> None:
+    package = copied("linux-headers-7.3.4+deb13-amd64", tmp_path)
+    (tmp_path / "linux-headers-7.3.4+deb13-common/include/asm-generic/thread_info_tif.h").unlink()
+    with pytest.raises(UnknownKernelError, match=r"do not hold: .* #error Inconsistent PREEMPT_LAZY$"):
+        headers.read(package)
+    (package / ".config").write_text("CONFIG_GENERIC_ENTRY=y\n")
+    with pytest.raises(UnknownKernelError, match=r"_WORK in the headers in .* is no number: .*_TIF_"):
+        headers.read(package)
+
+
 def test_an_alias_is_no_second_name(tmp_path: Path) -> None:
     # include/linux/thread_info.h of 6.19, for architectures without the bit.
     alias = "#define TIF_RSEQ TIF_NOTIFY_RESUME\n#define _TIF_RSEQ _TIF_NOTIFY_RESUME\n"
@@ -264,6 +312,11 @@ def test_an_alias_is_no_second_name(tmp_path: Path) -> None:
     assert layout.named("RSEQ") is None
     assert layout.names(Word.TIF, 0x2) == ("NOTIFY_RESUME",)
     assert [(tier.name, tier.value) for tier in layout.tiers] == [("loop", 0x6)]
+
+
+def test_what_is_counted_from_another_bit_is_no_alias(tmp_path: Path) -> None:
+    layout = headers.read(tree(tmp_path, f"{BITS}#define TIF_A TIF_NOHZ + 1\n#define TIF_B (TIF_A + 1)\n"))
+    assert layout.names(Word.TIF, 0x380000) == ("NOHZ", "A", "B")
 
 
 def test_a_source_tree_has_the_loops_own_mask(tmp_path: Path) -> None:
@@ -300,6 +353,9 @@ def test_a_source_tree_has_the_masks_of_4_4(tmp_path: Path) -> None:
         ("#define EXIT_TO_USER_MODE_WORK\n", "EXIT_TO_USER_MODE_WORK in the headers in"),
         ("#error Inconsistent PREEMPT_LAZY\n", "Inconsistent PREEMPT_LAZY"),
         ("#ifdef CONFIG_X\n", "do not hold"),
+        ("#ifdef\n#endif\n", "do not hold"),
+        ('#include "asm/thread_info.h"\n', "do not hold"),
+        ("#define TIF_B 12 BIT(TIF_B)\n", "TIF_B in the headers in"),
     ],
 )
 def test_what_cannot_be_evaluated_is_no_zero(tmp_path: Path, text: str, says: str) -> None:
@@ -313,6 +369,44 @@ def test_a_directory_without_headers_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UnknownKernelError, match=r"^no x86 kernel headers in ") as error:
             headers.read(directory)
         assert "\n" not in str(error.value)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownKernelError, match=r"^no x86 kernel headers in .* is missing or cannot be read"
+    ):
+        headers.read(tmp_path / ("a" * 300))
+
+
+def test_half_of_a_package_says_what_is_missing(tmp_path: Path) -> None:
+    package = copied("linux-headers-7.3.4+deb13-amd64", tmp_path)
+    shutil.rmtree(tmp_path / "linux-headers-7.3.4+deb13-common")
+    with pytest.raises(UnknownKernelError) as error:
+        headers.read(package)
+    assert str(error.value) == (
+        f"half of the kernel headers in {package} is missing: install linux-headers-7.3.4+deb13-common, or "
+        "unpack it beside them"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_no_missing_one(tmp_path: Path) -> None:
+    # Root reads everything, but not a link to itself. Without the file, there would be no mask.
+    directory = tree(tmp_path, BITS)
+    path = directory / "include/linux/entry-common.h"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)
+    with pytest.raises(UnknownKernelError, match=r"entry-common\.h: Too many levels of symbolic links$"):
+        headers.read(directory)
+
+
+def test_a_build_directory_names_its_source_relatively(tmp_path: Path) -> None:
+    # What `make O=build` writes.
+    tree(tmp_path, f"{BITS}#define EXIT_TO_USER_MODE_WORK _TIF_SIGPENDING\n")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/Makefile").write_text(
+        "# Automatically generated by Makefile: don't edit\ninclude ../Makefile\n"
+    )
+    assert headers.read(tmp_path / "build").work_mask(Context.SYSCALL, Word.TIF) == 4
 
 
 def test_a_header_that_defines_no_bit(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Archive:
             ArchiveError: none does.
         """
         self.refresh()
-        names = self._apt("apt-cache", "pkgnames", "linux-image-").splitlines()
+        names = self._apt("apt-cache", "pkgnames", pattern.partition("*")[0]).splitlines()
         matching = self._available(fnmatch.filter(names, pattern))
         if not matching:
             raise ArchiveError(
@@ -63,17 +63,12 @@ class Archive:
         shown = self._apt("apt-cache", "policy", *names)
         return re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", shown, re.MULTILINE)
 
-    def parts(self, package: str) -> list[str]:
-        """Return `package`, and those of the same kernel that it depends on.
-
-        Since 6.19 an image is split: linux-base-* (configuration), linux-binary-*, linux-modules-*. Of a
-        superseded kernel the archive keeps linux-binary-* alone.
-        """
-        release = package.removeprefix("linux-image-")
+    def parts(self, package: str, pattern: str) -> list[str]:
+        """Return `package`, and those that it depends on, that match, and that the archive has."""
         shown = self._apt("apt-cache", "show", "--no-all-versions", package)
         depends = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
         names = re.findall(r"linux-[^\s,|()]+", depends[1] if depends else "")
-        return [package, *self._available([name for name in names if name.endswith(f"-{release}")])]
+        return [package, *self._available(fnmatch.filter(names, pattern))]
 
     def unpack(self, packages: Sequence[str], into: Path) -> None:
         """Download packages (`name` or `name/suite`), and unpack them below `into`.

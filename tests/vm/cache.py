@@ -1,4 +1,4 @@
-"""Kernels, and what it takes to boot them, unpacked once and kept outside the repository.
+"""Kernels, their headers, and what it takes to boot them, unpacked once and kept outside the repository.
 
 The directory may be deleted at any time. An entry is made beside its place and renamed into it, so what is
 there is whole, and two runs at once fetch it once.
@@ -19,6 +19,8 @@ from tests.vm.archive import Archive, ArchiveError, natural
 from tests.vm.locks import locked
 
 _DATA = Path(__file__).with_name("kernels.toml")
+_IMAGE = "linux-image-"
+_HEADERS = "linux-headers-"
 
 
 class Virtiofsd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +35,7 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     default: tuple[str, ...]
     workload: tuple[str, ...]
+    headers: tuple[str, ...]
     suites: dict[str, str]
     kernels: dict[str, str]
     virtiofsd: Virtiofsd
@@ -81,22 +84,14 @@ def kernel(name: str) -> Kernel:
     Raises:
         ArchiveError: there is no such kernel, or it cannot be had.
     """
-    pattern = KNOWN.kernels.get(name, name)
-    if not pattern.startswith("linux-image-"):
-        known = ", ".join(KNOWN.kernels)
-        raise ArchiveError(f"{name} is no kernel of {_DATA.name} ({known}) and no package linux-image-*")
     source = archive()
-    try:
-        package = source.newest(pattern)
-    except ArchiveError:
-        here = [path.name for path in (directory() / "kernels").glob(pattern)]
-        if not here:
-            raise
-        package = max(here, key=natural)
-    release = package.removeprefix("linux-image-")
+    package = _newest(source, _pattern(name), "kernels")
+    release = package.removeprefix(_IMAGE)
 
     def make(root: Path) -> None:
-        source.unpack(source.parts(package), root)
+        # Since 6.19 an image is split: linux-base-* (configuration), linux-binary-*, linux-modules-*. Of a
+        # superseded kernel the archive keeps linux-binary-* alone.
+        source.unpack(source.parts(package, f"linux-*-{release}"), root)
         shutil.rmtree(root / "usr" / "share", ignore_errors=True)
         if (root / "usr" / "lib").exists() and not (root / "lib").exists():
             (root / "lib").symlink_to("usr/lib")
@@ -118,6 +113,42 @@ def kernel(name: str) -> Kernel:
         image=places["vmlinuz"][0],
         config=places["config"][0] if places["config"] else None,
     )
+
+
+def headers(name: str) -> Path:
+    """Return the arch directory of the headers package of that kernel, its common part beside it.
+
+    Where no mirror answers, it is the newest of those that are here.
+
+    Raises:
+        ArchiveError: there is no such package, or it cannot be had.
+    """
+    source = archive()
+    package = _newest(source, _pattern(name).replace(_IMAGE, _HEADERS, 1), "headers")
+
+    def make(root: Path) -> None:
+        source.unpack(source.parts(package, f"{_HEADERS}*-common*"), root)
+
+    return entry(directory(), "headers", package, make) / "usr" / "src" / package
+
+
+def _pattern(name: str) -> str:
+    pattern = KNOWN.kernels.get(name, name)
+    if not pattern.startswith(_IMAGE):
+        known = ", ".join(KNOWN.kernels)
+        raise ArchiveError(f"{name} is no kernel of {_DATA.name} ({known}) and no package {_IMAGE}*")
+    return pattern
+
+
+def _newest(source: Archive, pattern: str, kind: str) -> str:
+    """Return the newest package that matches, or the newest of those that are here."""
+    try:
+        return source.newest(pattern)
+    except ArchiveError:
+        here = [path.name for path in (directory() / kind).glob(pattern)]
+        if not here:
+            raise
+        return max(here, key=natural)
 
 
 def virtiofsd() -> Path:

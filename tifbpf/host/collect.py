@@ -33,14 +33,23 @@ OPTIONS = (
 """The configuration options that bear on routes and on which bits there are."""
 
 
-def collect(interest: Interest) -> KernelFacts:
+def names(interest: Interest) -> frozenset[str]:
+    """Return the symbols that `collect` looks for."""
+    callers = {part for names in interest.callers.values() for name in names for part in (name, cold(name))}
+    return interest.functions.union(callers, {trials.HARMLESS}, _signs(interest.events))
+
+
+def collect(interest: Interest, symbols: Symbols | None = None) -> KernelFacts:
     """Look at the running kernel; a few hundred milliseconds, and nothing stays behind.
 
     Never fails for want of a source: what it could not see is None, with the reason in `unseen`.
+
+    Args:
+        interest: what to look for.
+        symbols: what kallsyms has of `names(interest)`; None: it is read here.
     """
     unseen: dict[str, str] = {}
-    callers = {part for names in interest.callers.values() for name in names for part in (name, cold(name))}
-    symbols = kallsyms.find(interest.functions | callers | {trials.HARMLESS} | _signs(interest.events).keys())
+    symbols = symbols or kallsyms.find(names(interest))
     if symbols.reason:
         unseen["kallsyms"] = symbols.reason
     locked = lockdown.read()

@@ -57,3 +57,19 @@ def find(names: Collection[str], path: Path = _KALLSYMS) -> Symbols:
         places=places,
         reason="kallsyms hides the addresses (not root, or kernel.kptr_restrict)" if hidden else None,
     )
+
+
+def names(addresses: Collection[int], path: Path = _KALLSYMS) -> dict[int, str]:
+    """Return what begins at `addresses`; of several names, the first counts; {} where it cannot be told."""
+    wanted = {b"%016x" % address: address for address in addresses}
+    found: dict[int, str] = {}
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                address = wanted.get(line[:16])
+                if address is not None:
+                    # A module's name would follow, behind a tab.
+                    found.setdefault(address, line[_NAME:].split()[0].decode("ascii", "replace"))
+    except OSError:
+        return {}
+    return found

@@ -1,8 +1,8 @@
 """The layout of a running kernel, by evidence.
 
-Headers of the very build decide. Without them the era table is narrowed down by what BTF, the configuration
-and kallsyms say; the release number only ranks what is left, because RT builds and backports carry the
-numbers of layouts that they do not have.
+Headers of the very build decide. Without them the era table is narrowed down by what BTF, the configuration,
+kallsyms and the machine code say; the release number only ranks what is left, because RT builds and backports
+carry the numbers of layouts that they do not have. What makes an exit slow is what the machine code tests.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from tifbpf.errors import LayoutContradictedError, UnknownKernelError
-from tifbpf.layouts import catalogue, headers, releases
+from tifbpf.layouts import catalogue, confirm, headers, likeness, releases
+from tifbpf.layouts.confirm import MaskCheck
 from tifbpf.layouts.facts import LayoutFacts, table
 from tifbpf.layouts.model import Bit, Evidence, Layout, Word
+from tifbpf.layouts.tested import Tested
 
 __all__ = ["CHECKED", "Established", "LayoutFacts", "contradictions", "establish", "observations"]
 
@@ -31,6 +33,10 @@ class Established(msgspec.Struct, frozen=True, kw_only=True):
 
     layout: Layout
     evidence: tuple[Evidence, ...]
+    checks: tuple[MaskCheck, ...] = ()
+    """The layout's masks beside those of the machine code; () where that was not looked at."""
+    tested: Tested | None = None
+    """The machine code."""
 
 
 def establish(facts: LayoutFacts) -> Established:
@@ -40,7 +46,16 @@ def establish(facts: LayoutFacts) -> Established:
         UnknownKernelError: no layout fits, or nothing but the release number speaks for one.
         LayoutContradictedError: the headers are not those of the kernel that runs.
     """
-    return _by_headers(facts, facts.headers) if facts.headers else _by_table(facts)
+    established = _by_headers(facts, facts.headers) if facts.headers else _by_table(facts)
+    if facts.tested is None:
+        return established
+    confirmed = confirm.confirm(established.layout, facts.tested)
+    return Established(
+        layout=confirmed.layout,
+        evidence=(*established.evidence, *confirmed.evidence),
+        checks=confirmed.checks,
+        tested=facts.tested,
+    )
 
 
 def observations(layout: Layout) -> dict[str, int]:
@@ -91,8 +106,8 @@ def _by_headers(facts: LayoutFacts, directory: Path) -> Established:
         evidence.append(
             Evidence(fact=f"enum syscall_work_bit: {_told(running)}", source="BTF", verdict="confirms")
         )
-    era = next((era for era in map(catalogue.load, catalogue.names()) if _same(era, layout)), None)
-    if era is None:
+    handled = likeness.with_handlers(layout, facts.upstream)
+    if handled is None:
         evidence.append(
             Evidence(
                 fact="no era has these bits and masks, so handlers and pt_regs needs are not known",
@@ -101,61 +116,20 @@ def _by_headers(facts: LayoutFacts, directory: Path) -> Established:
             )
         )
     else:
-        layout = _with_handlers(layout, era, facts)
+        layout = handled
         evidence.append(
             Evidence(
-                fact=f"the same bits and masks as era {era.name}, whose handlers are taken",
+                fact=f"the same bits and masks as era {layout.name}, whose handlers are taken",
                 source="era table",
                 verdict="confirms",
             )
         )
-    if not layout.tiers:
+    if not layout.tiers and not (facts.tested and facts.tested.masks):
         raise UnknownKernelError(
             f"the headers in {directory} name no work mask, and no era has their bits; give the whole "
             "kernel source with --headers DIR"
         )
     return Established(layout=layout, evidence=tuple(evidence))
-
-
-def _same(era: Layout, layout: Layout) -> bool:
-    """Whether the bits agree, and the masks and tiers that both have."""
-    if {_key(bit) for bit in era.bits} != {_key(bit) for bit in layout.bits}:
-        return False
-    values = {mask.name: mask.value for mask in era.masks}
-    if any(values.get(mask.name, mask.value) != mask.value for mask in layout.masks):
-        return False
-    decides = {(tier.name, tier.word, tier.value, tier.contexts) for tier in layout.tiers}
-    return not decides or decides == {(tier.name, tier.word, tier.value, tier.contexts) for tier in era.tiers}
-
-
-def _key(bit: Bit) -> tuple[Word, int, str]:
-    return bit.word, bit.number, bit.name
-
-
-def _with_handlers(layout: Layout, era: Layout, facts: LayoutFacts) -> Layout:
-    # Eras with the same bits may differ in handlers (4.14.177 and 4.19.78: rseq); the nearest is right.
-    try:
-        nearest = catalogue.load(releases.place(facts.upstream, catalogue.eras()).era)
-    except UnknownKernelError:
-        nearest = era
-    era = nearest if _same(nearest, layout) else era
-    return msgspec.structs.replace(
-        layout,
-        name=era.name,
-        bits=tuple(
-            msgspec.structs.replace(
-                bit,
-                handler=known.handler,
-                cleared=known.cleared,
-                needs_pt_regs=known.needs_pt_regs,
-                source=f"{bit.source}; handler: era {era.name}, {known.source}",
-            )
-            for bit in layout.bits
-            if (known := era.named(bit.name, bit.word))
-        ),
-        tiers=layout.tiers or era.tiers,
-        notes=(*layout.notes, *era.notes),
-    )
 
 
 def _by_table(facts: LayoutFacts) -> Established:
@@ -183,6 +157,8 @@ def _by_table(facts: LayoutFacts) -> Established:
         )
         left = narrower
     left, said = _by_enum(facts, left)
+    evidence += said
+    left, said = _by_machine_code(facts, left)
     evidence += said
     ranked = _ranked(facts, left)
     if not ranked:
@@ -241,6 +217,18 @@ def _by_enum(facts: LayoutFacts, left: frozenset[str]) -> tuple[frozenset[str], 
     return frozenset(), [Evidence(fact=fact, source="BTF", verdict="contradicts")]
 
 
+def _by_machine_code(facts: LayoutFacts, left: frozenset[str]) -> tuple[frozenset[str], list[Evidence]]:
+    if facts.tested is None or not facts.tested.masks:
+        return left, []
+    agree = frozenset(name for name in left if confirm.agrees(catalogue.load(name), facts.tested))
+    # A kernel's masks may be of no era: its names still are, and its own masks are taken.
+    if not agree or agree == left:
+        return left, []
+    known = ", ".join(sorted(agree, key=catalogue.names().index))
+    fact = f"the masks, and what their bits guard, are those of {known} and of no other era that is left"
+    return agree, [Evidence(fact=fact, source="machine code", verdict="decides")]
+
+
 def _with_running_enum(layout: Layout, facts: LayoutFacts) -> Layout:
     """Return `layout` with the syscall_work names of BTF where it has more than the era."""
     running = _short(facts.syscall_work_bits or {})
@@ -294,7 +282,7 @@ def _alike(one: Layout, other: Layout) -> bool:
 
     def says(layout: Layout) -> tuple[object, object]:
         tiers = {(tier.word, tier.value, tier.contexts) for tier in layout.tiers}
-        return {_key(bit) for bit in layout.bits}, tiers
+        return {likeness.key(bit) for bit in layout.bits}, tiers
 
     return says(one) == says(other)
 

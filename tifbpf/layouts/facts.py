@@ -12,6 +12,7 @@ import msgspec
 
 from tifbpf.layouts import catalogue, releases
 from tifbpf.layouts.releases import Release
+from tifbpf.layouts.tested import Tested
 
 _DATA = Path(__file__).with_name("data") / "evidence.toml"
 _DEBIAN = re.compile(r"\bDebian (\d+\.\d+\.\d+)")
@@ -39,6 +40,8 @@ class LayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Functions seen in kallsyms; it need not be all of them."""
     trace_flags: frozenset[str] | None = None
     """BTF: the enumerators of `enum trace_flag_type`."""
+    tested: Tested | None = None
+    """The masks in its machine code."""
 
     @property
     def upstream(self) -> Release:
@@ -59,7 +62,8 @@ class LayoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     def silent(self) -> bool:
         """Whether there is nothing but the release and the version string."""
         seen = (self.config, self.syscall_work_bits, self.thread_info_members, self.task_struct_members)
-        return all(source is None for source in (*seen, self.symbols, self.trace_flags))
+        masks = self.tested.masks or None if self.tested else None
+        return all(source is None for source in (*seen, self.symbols, self.trace_flags, masks))
 
 
 class Kind(StrEnum):

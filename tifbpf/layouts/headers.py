@@ -46,10 +46,15 @@ def read(directory: Path, config: Mapping[str, str] | None = None) -> Layout:
     """
     roots = _roots(directory)
     label = printable(str(directory))
-    if not any((root / _THREAD_INFO).is_file() for root in roots):
+    if not any(_text(root / _THREAD_INFO) for root in roots):
+        if (common := common_part(directory)) is not None:
+            raise UnknownKernelError(
+                f"half of the kernel headers in {label} is missing: install {printable(common.name)}, or "
+                "unpack it beside them"
+            )
         raise UnknownKernelError(
-            f"no x86 kernel headers in {label}: {_THREAD_INFO} is missing; give the directory "
-            "of a headers package or of a kernel tree"
+            f"no x86 kernel headers in {label}: {_THREAD_INFO} is missing or cannot be read; give the "
+            "directory of a headers package or of a kernel tree"
         )
     options, where = _configuration(roots, config)
     macros = Macros(label, roots, options)
@@ -76,6 +81,21 @@ def read(directory: Path, config: Mapping[str, str] | None = None) -> Layout:
     )
 
 
+def common_part(directory: Path) -> Path | None:
+    """Return where the common part of a package in two parts is installed; None for one that is whole.
+
+    Debian: the Makefile of the arch part includes that of the common part, by its path.
+    """
+    found = re.search(r"^include (\S+)/Makefile$", _text(directory / "Makefile"), re.MULTILINE)
+    return (directory / found.group(1)).resolve() if found else None
+
+
+def configuration(directory: Path) -> Mapping[str, str] | None:
+    """Return the options that the tree was configured with, without `CONFIG_`; None if it was not."""
+    options, _ = _configuration(_roots(directory), None)
+    return None if options is _USUAL else options
+
+
 def release_of(directory: Path) -> str | None:
     """Return the release that a tree says it is of; None if it does not say."""
     for root in _roots(directory):
@@ -95,12 +115,9 @@ def release_of(directory: Path) -> str | None:
 def _roots(directory: Path) -> tuple[Path, ...]:
     """Return `directory`, and the tree that it was built from where the headers are in two parts."""
     parts = [directory]
-    # Debian: the arch part's Makefile includes the common part's, by the path where both are installed.
-    if found := re.search(r"^include (\S+)/Makefile$", _text(directory / "Makefile"), re.MULTILINE):
-        common = Path(found.group(1))
+    if (common := common_part(directory)) is not None:
         parts += [directory.resolve().parent / common.name, common]
-    parts.append(directory / "source")
-    return tuple(part for part in parts if part.is_dir())
+    return (*parts, directory / "source")
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ _MASKS = re.compile(
 )
 _NOT_MASKS = frozenset({"_TIF_NEED_RESCHED_LAZY"})
 _CAST = re.compile(r"\(\s*(?:(?:unsigned|signed|long|int|short|char|__?[us]\d+|[us](?:8|16|32|64))\s*)+\)")
+_ALIAS = re.compile(r"\(?\s*TIF_\w+\s*\)?")
 _ENUM = re.compile(r"enum\s+syscall_work_bit\s*\{([^}]*)\}")
 _ENUM_PREFIX = "SYSCALL_WORK_BIT_"
 
@@ -58,7 +59,14 @@ class _Preprocessor(pcpp.Preprocessor):  # type: ignore[misc]  # pcpp has no typ
     def on_file_open(self, is_system_include: bool, includepath: str) -> object:
         if not includepath.endswith(tuple(f"/{name}" for name in _READ)):
             raise FileNotFoundError(includepath)
-        return super().on_file_open(is_system_include, includepath)
+        try:
+            return super().on_file_open(is_system_include, includepath)
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            # pcpp would go on without it, and a mask would be missing.
+            self.problems.append(printable(f"{includepath}: {error.strerror}"))
+            raise
 
     def on_include_not_found(
         self, is_malformed: bool, is_system_include: bool, curdir: str, includepath: str
@@ -99,12 +107,14 @@ class Macros:
             self._preprocessor.define(define)
         text = io.StringIO()
         self._preprocessor.parse("".join(f'#include "{name}"\n' for name in _READ), "tifbpf")
-        self._preprocessor.write(text)
+        try:
+            self._preprocessor.write(text)
+        except (LookupError, RecursionError) as error:
+            # How pcpp ends where a directive has no operand, and where a file includes itself.
+            self._preprocessor.problems.append(printable(f"it is no C that can be read: {error}"))
         if self._preprocessor.problems:
             raise UnknownKernelError(f"the headers in {label} do not hold: {self._preprocessor.problems[0]}")
-        self._enum = _enumerators(text.getvalue())
-        for name, number in self._enum.items():
-            self._preprocessor.define(f"{name} {number}")
+        self._enum = dict(self._enumerators(text.getvalue()))
 
     def syscall_work_bits(self) -> dict[str, int]:
         """Return the values of `enum syscall_work_bit`, without their prefix."""
@@ -115,7 +125,7 @@ class Macros:
         return {
             name.removeprefix("TIF_"): self.value(name)
             for name in self._plain()
-            if name.startswith("TIF_") and not self._text(name).startswith("TIF_")
+            if name.startswith("TIF_") and not _ALIAS.fullmatch(self._text(name))
         }
 
     def masks(self) -> list[str]:
@@ -129,17 +139,33 @@ class Macros:
             UnknownKernelError: it is none, or it holds a name that nothing defines (to the preprocessor such
                 a name is 0, here it would be a bit that is silently missing).
         """
-        tokens = self._preprocessor.expand_macros(self._preprocessor.tokenize(name))
-        text = _CAST.sub("", "".join(token.value for token in tokens))
         try:
+            tokens = self._preprocessor.expand_macros(self._preprocessor.tokenize(name))
+            text = _CAST.sub("", "".join(token.value for token in tokens))
             value = self._preprocessor.evaluator(text)
             if value.exception is not None:
                 raise value.exception
             # Masks with bit 31 are negative ints in C; the words have 32 bits.
             return int(value) & 0xFFFF_FFFF
-        except (SyntaxError, ArithmeticError, ValueError, AttributeError) as error:
+        except (SyntaxError, ArithmeticError, ValueError, AttributeError, RecursionError) as error:
             said = printable(str(error))
             raise UnknownKernelError(f"{name} in the headers in {self._label} is no number: {said}") from None
+
+    def _enumerators(self, text: str) -> Iterator[tuple[str, int]]:
+        """Yield names and values of `enum syscall_work_bit`, and make each known to those that follow."""
+        found = _ENUM.search(text)
+        following = 0
+        for entry in found.group(1).split(",") if found else ():
+            name, _, given = (part.strip() for part in entry.partition("="))
+            if not entry.strip():
+                continue  # after the last comma
+            if not name.isidentifier():
+                said = printable(f"enum syscall_work_bit has a member {name!r}")
+                raise UnknownKernelError(f"the headers in {self._label} do not hold: {said}")
+            self._preprocessor.define(f"{name} ({given or following})")
+            value = self.value(name)
+            yield name, value
+            following = value + 1
 
     def _plain(self) -> list[str]:
         macros = self._preprocessor.macros
@@ -147,15 +173,3 @@ class Macros:
 
     def _text(self, name: str) -> str:
         return "".join(token.value for token in self._preprocessor.macros[name].value).strip()
-
-
-def _enumerators(text: str) -> dict[str, int]:
-    found = _ENUM.search(text)
-    values: dict[str, int] = {}
-    following = 0
-    for entry in found.group(1).split(",") if found else ():
-        name, _, given = (part.strip() for part in entry.partition("="))
-        if name:
-            values[name] = int(given, 0) if given else following
-            following = values[name] + 1
-    return values

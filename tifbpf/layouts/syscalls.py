@@ -50,6 +50,11 @@ def name(number: int, abi: str) -> str:
     return plain if abi == Abi.X86_64 else f"{abi}:{plain}"
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all calls of x86-64."""
+    return tuple(_numbers(Abi.X86_64))
+
+
 def number(text: str) -> tuple[Abi, int]:
     """Return ABI and number of a call given as `getpid`, `39`, `i386:getpid` or `x32:39`.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from tifbpf.errors import NoTypesError
 from tifbpf.host import collect, config, headers, kallsyms
 from tifbpf.host.btf import KernelTypes
@@ -12,11 +14,20 @@ from tifbpf.host.facts import Interest, KernelFacts
 from tifbpf.layouts import facts
 from tifbpf.layouts.establish import Established, LayoutFacts, establish
 from tifbpf.layouts.model import Layout
+from tifbpf.layouts.tested import Tested
+from tifbpf.machine import symbols
+from tifbpf.recorder import machine_code
 from tifbpf.routes.model import interest
 from tifbpf.routes.setters import interest as setter_interest
 
 
-def host_facts(*, setters: bool = False) -> KernelFacts:
+class RunningFacts(KernelFacts, frozen=True, kw_only=True, omit_defaults=True):
+    """What the running kernel offers, and what it tests."""
+
+    tested: Tested
+
+
+def host_facts(*, setters: bool = False) -> RunningFacts:
     """Return what the running kernel offers to the routes, and has of what tells layouts apart.
 
     Args:
@@ -24,24 +35,29 @@ def host_facts(*, setters: bool = False) -> KernelFacts:
     """
     wanted = interest()
     more = setter_interest() if setters else Interest(functions=frozenset(), callers={}, events=frozenset())
-    # kallsyms is long: one pass for all.
-    return collect.collect(
-        Interest(
-            functions=wanted.functions | more.functions | facts.symbols(),
-            callers={**wanted.callers, **more.callers},
-            events=wanted.events | more.events,
-        )
+    interest_of_all = Interest(
+        functions=wanted.functions | more.functions | facts.symbols(),
+        callers={**wanted.callers, **more.callers},
+        events=wanted.events | more.events,
     )
+    # kallsyms is long: one pass for all.
+    found = kallsyms.find(collect.names(interest_of_all) | symbols.names(every=False))
+    reading = machine_code.Reading(found)
+    try:
+        kernel = collect.collect(interest_of_all, found)
+    finally:
+        tested = reading.result()
+    return RunningFacts(**msgspec.structs.asdict(kernel), tested=tested)
 
 
 def establish_running(
-    headers_directory: Path | None = None, kernel: KernelFacts | None = None
+    headers_directory: Path | None = None, kernel: RunningFacts | None = None
 ) -> Established:
     """Return the running kernel's layout, and the evidence that it rests on.
 
     Args:
         headers_directory: a headers tree that decides, instead of the headers installed for this build.
-        kernel: what `host_facts` returned; None: kallsyms is read here.
+        kernel: what `host_facts` returned; None: kallsyms and machine code are read here, with all names.
 
     Raises:
         UnknownKernelError: nothing that is known fits.
@@ -71,6 +87,7 @@ def establish_running(
             task_struct_members=frozenset(task) if task is not None else None,
             symbols=_symbols(kernel) or None,
             trace_flags=frozenset(flags) if flags is not None else None,
+            tested=machine_code.running() if kernel is None else kernel.tested,
         )
     )
 
