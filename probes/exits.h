@@ -222,6 +222,10 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 #ifdef LEAVE_OUT_SELF
 	if (tgid == setting->self_tgid)
 		return;
+#ifdef LEAVE_OUT_HELPER
+	if (tgid == LEAVE_OUT_HELPER)
+		return;
+#endif
 #endif
 #ifdef FILTER_PIDS
 	if (!followed.lookup(&tgid))

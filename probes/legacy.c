@@ -207,6 +207,10 @@ static __always_inline void count(u32 set, u32 self_tgid, struct self *self, str
 #ifdef LEAVE_OUT_SELF
 	if (self->tgid == self_tgid)
 		return;
+#ifdef LEAVE_OUT_HELPER
+	if (self->tgid == LEAVE_OUT_HELPER)
+		return;
+#endif
 #endif
 #ifdef FILTER_PIDS
 	if (!followed.lookup(&self->tgid))

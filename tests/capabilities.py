@@ -101,6 +101,10 @@ def _vm() -> bool:
     return not machine.missing() and cache.reachable()
 
 
+def _prometheus() -> bool:
+    return shutil.which("prometheus") is not None and shutil.which("promtool") is not None
+
+
 def _kprobe() -> bool:
     return _raw_tracepoint() and Path("/sys/bus/event_source/devices/kprobe/type").exists()
 
@@ -110,6 +114,20 @@ def _exit_function() -> bool:
     names = {b"exit_to_user_mode_prepare", b"syscall_exit_to_user_mode_prepare"}
     with Path("/proc/kallsyms").open("rb") as lines:
         return any(line.split()[2] in names for line in lines)
+
+
+def _browser() -> bool:
+    # selenium and vl-convert are of the tests' own environment, which the guests do not have.
+    modules = all(importlib.util.find_spec(name) for name in ("selenium", "vl_convert"))
+    return modules and all(shutil.which(name) for name in ("chromium", "chromedriver"))
+
+
+def _zsh() -> bool:
+    return shutil.which("zsh") is not None
+
+
+def _fish() -> bool:
+    return shutil.which("fish") is not None
 
 
 CAPABILITIES: dict[str, Callable[[], bool]] = {
@@ -128,7 +146,11 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "audit_on": _audit_on,
     "kprobe": _kprobe,
     "exit_function": _exit_function,
+    "prometheus": _prometheus,
     "vm": _vm,
+    "browser": _browser,
+    "zsh": _zsh,
+    "fish": _fish,
 }
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from tifbpf.conditions.model import Condition
 from tifbpf.errors import run_and_exit
 from tifbpf.recorder.options import Options
 
 if TYPE_CHECKING:
     from tifbpf.recorder.tally import Tally
+    from tifbpf.recording.metadata import Metadata
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int | None
     command: tuple[str, ...]
     only_command: bool
+    conditions: tuple[Condition, ...] = ()
+    """What the recording must not hold."""
+    fail_fast: bool = False
+    """End it once it does."""
+    quiet: bool = False
+    """Say nothing but errors, and what was not to be there."""
+    verbose: bool = False
+    """Say also what the recording rests on."""
 
     def execute(self) -> NoReturn:
         """Become the process that does it."""
@@ -46,16 +56,32 @@ def main(job: Job) -> int:
     """Do `job`; return the exit code."""
     # pyarrow does without numpy where there is none; here it would only take 12 MB.
     sys.modules["numpy"] = None  # type: ignore[assignment]
+    from tifbpf.conditions.text import exit_code, lines
+    from tifbpf.recorder.basis import lines as basis
+    from tifbpf.recorder.guard import Guard
     from tifbpf.recorder.record import record
 
+    guard = Guard(job.conditions, fast=job.fail_fast) if job.conditions else None
     terminal = sys.stderr.isatty()
     clear = "\r\x1b[K" if terminal else ""
 
     def say(text: str, end: str = "\n") -> None:
-        print(f"{clear}tifbpf: {text}", end=end, file=sys.stderr, flush=True)
+        try:
+            print(f"{clear}tifbpf: {text}", end=end, file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            # Whoever read this has gone; the recording is still wanted.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    def attached(metadata: Metadata) -> None:
+        for line in basis(metadata):
+            say(line)
+
+    def begun() -> None:
+        if not job.quiet:
+            say("recording")
 
     def progress(tally: Tally) -> None:
-        if terminal:
+        if terminal and not job.quiet:
             say(str(tally), end="")
 
     ending, tally = record(
@@ -65,12 +91,21 @@ def main(job: Job) -> int:
         duration_ns=job.duration_ns,
         command=job.command,
         only_command=job.only_command,
-        on_begin=lambda: say("recording"),
+        guard=guard,
+        on_attached=attached if job.verbose else None,
+        on_begin=begun,
         on_progress=progress,
     )
     cut = "" if ending.complete else f" (cut short by {ending.reason})"
-    say(f"recorded {tally}{cut}; read it with: tifbpf report {job.output}")
-    return ending.exit_code
+    if not job.quiet or cut or tally.lost:
+        say(f"recorded {tally}{cut}; read it with: tifbpf report {job.output}")
+    verdicts = guard.verdicts if guard else ()
+    for verdict in verdicts:
+        if job.quiet and not exit_code((verdict,)):
+            continue
+        for line in lines(verdict):
+            say(line)
+    return exit_code(verdicts) or ending.exit_code
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tifbpf.host import tracers
 from tifbpf.layouts.model import Bit
 from tifbpf.recording.metadata import ObserverEffect
@@ -23,7 +25,8 @@ def ours(bit: Bit) -> ObserverEffect:
 def not_only_ours(bit: Bit) -> ObserverEffect:
     """Return the effect of tracers that were there before us, by name where they can be found."""
     found = tracers.find()
-    names = sorted({_name(tracer) for tracer in found.found if tracer.pid is not None})
+    # We are attached by now, and found as well.
+    names = sorted({_name(tracer) for tracer in found.found if tracer.pid not in (None, os.getpid())})
     events = sorted({tracer.hook for tracer in found.found if tracer.pid is None})
     who = ", ".join([*names, *(f"trace event {event}" for event in events)]) or "somebody who was not found"
     return ObserverEffect(

@@ -31,6 +31,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     syscalls: tuple[str, ...] = ()
     include_self: bool = False
     """Keep tifbpf's own exits."""
+    helper: int | None = None
+    """A second process of tifbpf's own (tgid), left out with this one."""
 
     def definitions(self) -> dict[str, int | str | None]:
         """Return the -D definitions for probes/exits.h.
@@ -41,6 +43,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, int | str | None] = {}
         if not self.include_self:
             found["LEAVE_OUT_SELF"] = None
+            if self.helper is not None:
+                found["LEAVE_OUT_HELPER"] = self.helper
         if self.pids:
             found |= {"FILTER_PIDS": None, "MAX_FOLLOWED": MAX_FOLLOWED}
         if self.comms:

@@ -11,10 +11,12 @@ import msgspec
 
 from tifbpf.host import bcc, privileges
 from tifbpf.recorder import workload
+from tifbpf.recorder.guard import Guard
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.run import Ending, run, signals_kept
 from tifbpf.recorder.session import Flush, Session
 from tifbpf.recorder.tally import Tally
+from tifbpf.recording.metadata import Metadata
 from tifbpf.recording.process import start_time
 from tifbpf.recording.writer import RecordingWriter
 
@@ -27,6 +29,8 @@ def record(
     duration_ns: int | None = None,
     command: Sequence[str] = (),
     only_command: bool = False,
+    guard: Guard | None = None,
+    on_attached: Callable[[Metadata], None] | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[Tally], None] = lambda tally: None,
 ) -> tuple[Ending, Tally]:
@@ -39,6 +43,8 @@ def record(
         duration_ns: how long; None: until CMD ends or a signal comes.
         command: CMD and its arguments, run while recording.
         only_command: record CMD and its children (and `options.filters.pids`), not the host.
+        guard: sees every interval, and may end the recording.
+        on_attached: called once before that, with what the recording will say about its layout and routes.
         on_begin: called once, when exits begin to count.
         on_progress: called after every interval.
 
@@ -61,9 +67,13 @@ def record(
                 filters = msgspec.structs.replace(options.filters, pids=(*options.filters.pids, child.pid))
                 options = msgspec.structs.replace(options, filters=filters)
         session = stack.enter_context(Session(options))
+        if on_attached is not None:
+            on_attached(session.metadata())
+        if guard is not None:
+            guard.begin(session.metadata())
         identity = (os.getpid(), start_time(os.getpid()) or 0)
 
-        def keep(flush: Flush) -> None:
+        def keep(flush: Flush) -> Ending | None:
             writer.flush(
                 flush.rows,
                 start_ns=flush.start_ns,
@@ -73,6 +83,7 @@ def record(
             )
             tally.add(flush)
             on_progress(tally)
+            return guard.add(flush) if guard is not None else None
 
         stack.enter_context(signals_kept())
         ending = run(

@@ -9,7 +9,7 @@ from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, AbiNumber, ContextNu
 from tifbpf.recorder.cgroups import CgroupNames
 from tifbpf.recorder.drain import CpuClass, Interval, Tally
 from tifbpf.recorder.instrument import Words
-from tifbpf.recording.writer import ExitClass
+from tifbpf.recording.exits import ExitClass
 
 
 class RowMaker:

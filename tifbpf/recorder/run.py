@@ -20,9 +20,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a recording ended."""
 
     reason: str
-    """`duration`, `command`, or the signal's name."""
+    """`duration`, `command`, `--fail-on`, or the signal's name."""
     complete: bool
-    """False where a signal cut short what had been asked for."""
+    """False where a signal or `--fail-fast` cut short what had been asked for."""
     exit_code: int
     """CMD's, 128 + n after signal n, else 0."""
 
@@ -51,7 +51,7 @@ def run(
     duration_ns: int | None = None,
     workload: Workload | None = None,
     on_begin: Callable[[], None],
-    on_flush: Callable[[Flush], None],
+    on_flush: Callable[[Flush], Ending | None],
 ) -> Ending:
     """Record until the time is over, CMD has ended, or a signal comes; call within `signals_kept`.
 
@@ -61,7 +61,8 @@ def run(
         duration_ns: how long; None: until CMD ends, or a signal comes.
         workload: CMD, not yet started.
         on_begin: called when exits count, and not before: whoever waits for it may start what it measures.
-        on_flush: gets every interval but the last, which `session.finish` returns.
+        on_flush: gets every interval but the last, which `session.finish` returns; ends the recording where
+            it returns how.
 
     Raises:
         CommandNotFoundError, CommandNotExecutableError: CMD cannot be started.
@@ -87,6 +88,7 @@ def run(
         if end is not None and now >= end:
             return Ending(reason="duration", complete=True, exit_code=0)
         if now >= next_flush:
-            on_flush(session.flush())
+            if (ending := on_flush(session.flush())) is not None:
+                return ending
             # After a stop (SIGSTOP, a suspended machine) one long interval, not a volley of empty ones.
             next_flush += max((time.monotonic_ns() - next_flush) // interval_ns + 1, 1) * interval_ns

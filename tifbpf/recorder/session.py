@@ -20,8 +20,8 @@ from tifbpf.recorder.instrument import Words
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.prove import prove
 from tifbpf.recorder.rows import RowMaker
+from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import Host, Kernel, Losses, Metadata, ObserverEffect, Totals
-from tifbpf.recording.writer import ExitClass
 
 
 class Flush(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ class Session:
             rows=self._rows.rows(interval),
             start_ns=start_ns,
             interval_ns=length_ns,
-            metadata=self._metadata(),
+            metadata=self.metadata(),
         )
 
     def finish(self) -> Flush:
@@ -132,7 +132,8 @@ class Session:
             ),
         )
 
-    def _metadata(self) -> Metadata:
+    def metadata(self) -> Metadata:
+        """Return what the recording says about itself until now."""
         uname = os.uname()
         seen = self._instrument.setters
         return Metadata(

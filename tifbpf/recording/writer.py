@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tifbpf.errors import OutputExistsError, OutputUnwritableError
 from tifbpf.layouts.model import Context
 from tifbpf.recording.columns import column
+from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Segment, encode
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.schema import SCHEMA
@@ -28,30 +29,6 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 _ROLL_UP = 64
 """So many flushes become one segment: a day at one a second leaves 1,400 files, not 86,400."""
-
-
-class ExitClass(msgspec.Struct, frozen=True, kw_only=True):
-    """One row without what the writer adds (time, interval, path, tier)."""
-
-    context: Context
-    word: int | None
-    """None: these are all exits of the class, fast and slow, of a context whose route sees slow ones only."""
-    syscall_work: int | None
-    """None where the kernel has no such word, and where `word` is None."""
-    count: int
-    syscall: int | None = None
-    abi: str | None = None
-    comm: str | None = None
-    pid: int | None = None
-    cgroup: str | None = None
-    cpu: int | None = None
-    latency_log2: int | None = None
-    """floor(log2(ns)) of the time that each of them spent in the slowpath, 0 for 0 ns; None where it was not
-    measured, and then `ns` and `ns_max` are None too."""
-    ns: int | None = None
-    """Together."""
-    ns_max: int | None = None
-    """The longest."""
 
 
 def segments_directory(output: Path) -> Path:
