@@ -1,0 +1,1 @@
+"""What `tifbpf top` shows while it counts."""

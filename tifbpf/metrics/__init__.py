@@ -1,0 +1,1 @@
+"""What `tifbpf export` shows Prometheus: counting, naming, serving. Two processes, one of them privileged."""
