@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tifbpf.analysis import Recordings, read
+    from tifbpf.analysis import Comparison, Recordings, compare, read
 
-__all__ = ["Recordings", "__version__", "read"]
+__all__ = ["Comparison", "Recordings", "__version__", "compare", "read"]
 
 
 def __getattr__(name: str) -> object:
     # pandas takes a quarter of a second to import; `tifbpf --help` must not wait for it.
-    if name in ("read", "Recordings"):
+    if name in ("Comparison", "Recordings", "compare", "read"):
         from tifbpf import analysis
 
         return getattr(analysis, name)

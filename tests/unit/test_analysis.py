@@ -478,7 +478,7 @@ class TestLatency:
         row(0x1, 6),
         row(0x0, 1000),
     )
-    COLUMNS = ("slow", "timed", "ns", "ns_max", "p50_low", "p50_high", "p99_low", "p99_high")
+    COLUMNS = ("slow", "timed", "ns", "ns_max", "ns_p50_low", "ns_p50_high", "ns_p99_low", "ns_p99_high")
 
     def test_by_bit(self, tmp_path: Path) -> None:
         frame = read(tmp_path, list(self.ROWS)).latency()
@@ -498,7 +498,7 @@ class TestLatency:
             ("syscall", "SIGPENDING", "0"),
         ]
         assert list(frame["timed"]) == [1, 99]
-        assert list(frame["p99_high"]) == [1_500_000, 3000]
+        assert list(frame["ns_p99_high"]) == [1_500_000, 3000]
         assert found.latency("context")[["slow", "timed", "ns"]].loc["syscall"].to_list() == [
             110,
             100,
@@ -507,7 +507,7 @@ class TestLatency:
 
     def test_the_histogram(self, tmp_path: Path) -> None:
         frame = read(tmp_path, list(self.ROWS)).latency_histogram()
-        assert list(frame.index.names) == ["word", "bit", "low"]
+        assert list(frame.index.names) == ["word", "bit", "ns_low"]
         assert {index: tuple(line) for index, *line in frame.itertuples()} == {
             ("tif", "NEED_RESCHED", 1_048_576): (2_097_151, 1),
             ("tif", "SIGPENDING", 1024): (2047, 97),
@@ -527,7 +527,7 @@ class TestLatency:
         frame = read(tmp_path, [timed(0x2, 1, 1, 3, 3, syscall_work=None)]).latency("word")
         ((context, tif, syscall_work),) = frame.index
         assert (context, tif, pd.isna(syscall_work)) == ("syscall", "SIGPENDING", True)
-        assert list(frame["p50_low"]) == [2]
+        assert list(frame["ns_p50_low"]) == [2]
 
     def test_several_recordings(self, tmp_path: Path) -> None:
         paths = [
@@ -540,7 +540,7 @@ class TestLatency:
             ),
         ]
         line = tifbpf.read(paths).latency().loc[("tif", "SIGPENDING")]
-        assert (line["timed"], line["ns"], line["ns_max"], line["p50_high"]) == (4, 5100, 1500, 1500)
+        assert (line["timed"], line["ns"], line["ns_max"], line["ns_p50_high"]) == (4, 5100, 1500, 1500)
 
     @pytest.mark.parametrize("of", ["bit", "word", "context"])
     def test_absent_where_nothing_was_measured(self, mixed: tifbpf.Recordings, of: str) -> None:

@@ -16,6 +16,7 @@ from tifbpf import text
 from tifbpf.recording import buckets
 from tifbpf.recording.schema import SCHEMA, SINCE
 from tifbpf.reporters import numbers, render
+from tifbpf.reporters.notebook import Plots
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,14 +39,15 @@ def test_what_came_later_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", line)) == set(SINCE)
 
 
+def methods_of(kind: type) -> set[str]:
+    return {name for name, member in vars(kind).items() if not name.startswith("_") and callable(member)}
+
+
 def test_every_method_is_documented() -> None:
-    documented = set(re.findall(r"^\| `(\w+)\(", (DOCS / "api.md").read_text(), re.MULTILINE))
-    methods = {
-        name
-        for name, member in vars(tifbpf.Recordings).items()
-        if not name.startswith("_") and callable(member) and name != "having"
-    }
-    assert documented == methods
+    page = (DOCS / "api.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)\(", page, re.MULTILINE))
+    assert documented == (methods_of(tifbpf.Recordings) | methods_of(tifbpf.Comparison)) - {"having"}
+    assert set(re.findall(r"^\| `plot\.(\w+)\(", page, re.MULTILINE)) == methods_of(Plots)
 
 
 def test_the_examples_of_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

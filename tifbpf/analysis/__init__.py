@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tifbpf.analysis.comparison import Comparison, compare
 from tifbpf.analysis.recordings import Recordings, read
 
-__all__ = ["Recordings", "read"]
+__all__ = ["Comparison", "Recordings", "compare", "read"]

@@ -60,9 +60,9 @@ def histogram(slow: pd.DataFrame, of: Of) -> pd.DataFrame:
     counts = timed.groupby([*_INDEX[of], "latency_log2"], dropna=False)["count"].sum()
     edges = [bounds(int(bucket)) for bucket in counts.index.get_level_values("latency_log2")]
     frame = counts.rename("exits").to_frame().reset_index("latency_log2", drop=True)
-    frame["low"] = pd.array([low for low, _ in edges], dtype="UInt64")
-    frame["high"] = pd.array([high for _, high in edges], dtype="UInt64")
-    return frame.set_index("low", append=True)[["high", "exits"]]
+    frame["ns_low"] = pd.array([low for low, _ in edges], dtype="UInt64")
+    frame["ns_high"] = pd.array([high for _, high in edges], dtype="UInt64")
+    return frame.set_index("ns_low", append=True)[["ns_high", "exits"]]
 
 
 def summary(slow: pd.DataFrame, of: Of) -> pd.DataFrame:
@@ -78,14 +78,14 @@ def summary(slow: pd.DataFrame, of: Of) -> pd.DataFrame:
         }
     )
     frame = frame[frame["timed"].notna()]
-    buckets = histogram(slow, of).reset_index("low")
+    buckets = histogram(slow, of).reset_index("ns_low")
     reached = buckets.groupby(_INDEX[of], dropna=False)["exits"].cumsum()
     for name, percent in _QUANTILES.items():
         # In whole numbers: the first bucket up to which that many per cent of the exits took no longer.
         enough = reached * 100 >= _of_each(frame["timed"], buckets) * percent
         first = buckets[enough].groupby(_INDEX[of], dropna=False).first()
-        frame[f"{name}_low"] = first["low"]
-        frame[f"{name}_high"] = first["high"].where(first["high"] < frame["ns_max"], frame["ns_max"])
+        frame[f"ns_{name}_low"] = first["ns_low"]
+        frame[f"ns_{name}_high"] = first["ns_high"].where(first["ns_high"] < frame["ns_max"], frame["ns_max"])
     return frame.sort_values("ns", ascending=False, kind="stable")
 
 

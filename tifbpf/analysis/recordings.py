@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tifbpf.analysis import bits, frequency, latency, origins, rows, words
+from tifbpf.analysis import bits, explanation, frequency, latency, origins, rows, timeline, words
 from tifbpf.analysis.classes import ExitClass, classes
 from tifbpf.analysis.observed import Observed
 from tifbpf.errors import TifbpfError
@@ -20,6 +21,10 @@ from tifbpf.recording.metadata import Losses, Metadata
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 from tifbpf.recording.schema import DIMENSIONS
+from tifbpf.text import printable
+
+if TYPE_CHECKING:
+    from tifbpf.reporters.notebook import Plots
 
 CONTEXT = "context"
 _TIMES = ("latency_log2", "ns", "ns_max")
@@ -58,6 +63,27 @@ class Recordings:
         self.recordings = tuple(recordings)
         self._table = rows.combine(self.recordings)
         self._observed = Observed(self.recordings)
+
+    @property
+    def plot(self) -> Plots:
+        """Charts for a notebook: `plot.bits()`, `words()`, `timeline()`, `pairs()`, `times()`."""
+        from tifbpf.reporters.notebook import Plots
+
+        return Plots(self)
+
+    def __repr__(self) -> str:
+        kernels = ", ".join(dict.fromkeys(metadata.kernel.release for metadata in self.metadata))
+        exits = sum(metadata.totals.recorded for metadata in self.metadata)
+        several = "s"[: len(self.recordings) != 1]
+        return (
+            f"<{type(self).__name__}: {len(self.recordings)} recording{several}, Linux {printable(kernels)}, "
+            f"{exits:,} exits recorded>"
+        )
+
+    def _repr_html_(self) -> str:
+        from tifbpf.reporters import notebook
+
+        return notebook.table(self)
 
     @property
     def metadata(self) -> list[Metadata]:
@@ -215,8 +241,8 @@ class Recordings:
 
         Index (word, bit), (context, tif, syscall_work) or context, only where any exit was timed. Columns:
         slow (exits), timed (those whose time was measured), ns (of these together), ns_max (the longest),
-        p50_low, p50_high, p99_low, p99_high (ns; between these lies the time that 50 or 99 % of the timed
-        exits took at most).
+        ns_p50_low, ns_p50_high, ns_p99_low, ns_p99_high (between these lies the time that 50 or 99 % of the
+        timed exits took at most).
         """
         key = latency.Of(of)
         return latency.summary(latency.slow_rows(self._exits, self.recordings, key), key)
@@ -224,8 +250,8 @@ class Recordings:
     def latency_histogram(self, of: str = "bit") -> pd.DataFrame:
         """Return how many slow exits spent how long in the slowpath, in buckets of powers of two.
 
-        Index: as that of `latency`, and low (ns, the shortest time of the bucket), only buckets that hold
-        exits. Columns: high (ns, the longest time of the bucket), exits.
+        Index: as that of `latency`, and ns_low (the shortest time of the bucket), only buckets that hold
+        exits. Columns: ns_high (the longest time of the bucket), exits.
         """
         key = latency.Of(of)
         return latency.histogram(latency.slow_rows(self._exits, self.recordings, key), key)
@@ -258,6 +284,33 @@ class Recordings:
         that step, over all recordings).
         """
         return frequency.timeline(self._table, self._observed, freq)
+
+    def timeline_by_bit(self, freq: str | None = None) -> pd.DataFrame:
+        """Return slow exits over time by the bit that triggered; one for which two did is in both.
+
+        Args:
+            freq: as of `timeline`.
+
+        Index (time, word, bit), only where the bit triggered. Columns: slow, slow_counted (NA where not all
+        exits of any context were counted).
+        """
+        return timeline.by_bit(self._exits, self.recordings, self._observed, freq)
+
+    def timeline_of_all(self, freq: str | None = None) -> pd.DataFrame:
+        """Return exits over time, of all contexts together; what a share of `timeline_by_bit` is of.
+
+        Args:
+            freq: as of `timeline`.
+
+        Index time, only where something was recorded. Columns: exits, slow, slow_counted (NA where not all
+        exits of any context were counted), seconds (recorded in that step, over all recordings).
+        """
+        return timeline.of_all(self._table, self._observed, freq)
+
+    def explanation(self) -> tuple[explanation.Finding, ...]:
+        """Return what made exits slow, commonest first: bits, whose exits, from where, probable causes."""
+        shared = [name for name in self.dimensions if len(self.having([name])) == len(self.recordings)]
+        return explanation.explain(self._exits, self.recordings, shared, self.handlers())
 
     def losses(self) -> pd.DataFrame:
         """Return exits that were seen and not recorded. Index cause; column exits."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from tifbpf.recorder.options import Options
+from tifbpf.cli import complete
+from tifbpf.cli.complete import DIMENSIONS
 
-DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
+if TYPE_CHECKING:
+    from tifbpf.conditions.model import Condition
+    from tifbpf.recorder.options import Options
 
 Duration = Annotated[
     float | None,
@@ -24,6 +26,7 @@ By = Annotated[
     typer.Option(
         "--by",
         metavar="DIMENSION",
+        autocompletion=complete.dimensions,
         help="Keep apart by syscall, comm, pid, cgroup or cpu; several with commas.",
     ),
 ]
@@ -39,14 +42,25 @@ Cgroup = Annotated[
 Cpu = Annotated[str | None, typer.Option("--cpu", metavar="LIST", help="Only these CPUs, e.g. 0-3,5.")]
 Syscall = Annotated[
     list[str] | None,
-    typer.Option("--syscall", metavar="NAME", help="Only this system call, by name or number."),
+    typer.Option(
+        "--syscall",
+        metavar="NAME",
+        autocompletion=complete.syscalls,
+        help="Only this system call, by name or number.",
+    ),
 ]
 IncludeSelf = Annotated[bool, typer.Option("--include-self", help="Keep tifbpf's own exits.")]
 OnlyCommand = Annotated[
     bool, typer.Option("--only-command", help="Only CMD and its children, not the whole host.")
 ]
 Route = Annotated[
-    str | None, typer.Option("--route", metavar="NAME", help="Take this route; see `tifbpf doctor`.")
+    str | None,
+    typer.Option(
+        "--route",
+        metavar="NAME",
+        autocompletion=complete.routes,
+        help="Take this route; see `tifbpf doctor`.",
+    ),
 ]
 Headers = Annotated[
     Path | None,
@@ -66,6 +80,20 @@ MapSize = Annotated[
     int | None,
     typer.Option("--map-size", metavar="N", min=1, help="Classes of exits per interval (16384)."),
 ]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="CONDITION",
+        help="Fail (exit code 31) if there are such exits, e.g. 'cpu in 2-7 and bit == NEED_RESCHED'.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors and losses.")]
+NothingButErrors = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", help="Say also what it rests on: evidence, routes, self-tests."),
+]
 Command = Annotated[
     list[str] | None, typer.Argument(metavar="CMD", help="Record while this command runs; best after --.")
 ]
@@ -81,6 +109,19 @@ def dimensions(by: list[str] | None) -> tuple[str, ...]:
     if unknown := sorted(asked - set(DIMENSIONS)):
         raise typer.BadParameter(f"no such dimension: {unknown[0]}; there are {', '.join(DIMENSIONS)}")
     return tuple(name for name in DIMENSIONS if name in asked)
+
+
+def conditions(fail_on: list[str] | None) -> tuple[Condition, ...]:
+    """Return what all `--fail-on` say.
+
+    Raises:
+        ConditionSyntaxError: one of them says nothing.
+    """
+    if not fail_on:
+        return ()
+    from tifbpf.conditions.parse import parse
+
+    return tuple(map(parse, fail_on))
 
 
 def collect(
@@ -129,6 +170,16 @@ def collect(
         command=tuple(command_line),
         max_classes=map_size or MAX_CLASSES,
     )
+
+
+def check_manners(quiet: bool, verbose: bool) -> None:
+    """Make sure that not both are asked for.
+
+    Raises:
+        typer.BadParameter: they are.
+    """
+    if quiet and verbose:
+        raise typer.BadParameter("give --quiet or --verbose, not both")
 
 
 def check_end(duration: float | None, command: list[str] | None, only_command: bool) -> None:

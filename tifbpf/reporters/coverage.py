@@ -67,7 +67,10 @@ def sections(lines: Sequence[schema.RouteLine], recordings: int) -> tuple[Sectio
     """
     overview = Table(_OVERVIEW, tuple(_overview(entry, recordings) for entry in lines))
     details = [pair for entry in lines for pair in _details(entry, recordings)]
-    return Section(title="Coverage", table=overview), Section(title="Routes", table=fields(details))
+    return (
+        Section(title="Coverage", key="coverage", table=overview),
+        Section(title="Routes", key="routes", table=fields(details)),
+    )
 
 
 def _overview(entry: schema.RouteLine, recordings: int) -> tuple[Cell, ...]:

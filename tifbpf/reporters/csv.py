@@ -55,6 +55,7 @@ def _lines(report: schema.Report) -> Iterator[Line]:
             yield from _figures(dimension.dimension, line.value or "", line.frequency)
         if dimension.others is not None:
             yield from _figures(f"{dimension.dimension} (others)", "", dimension.others)
+    yield from _timeline(report.timeline)
     yield from _times(report.latency)
     if report.setters is not None:
         for setter in report.setters.lines:
@@ -71,6 +72,16 @@ def _lines(report: schema.Report) -> Iterator[Line]:
     yield from _figures("accounting", "all", report.accounting)
     for cause, lost in report.accounting.causes.items():
         yield "losses", cause, "exits", lost
+
+
+def _timeline(timeline: schema.Timeline | None) -> Iterator[Line]:
+    if timeline is None:
+        return
+    for place, step in enumerate(timeline.steps):
+        yield "timeline", step.start, "length_seconds", step.length_seconds
+        yield from _figures("timeline", step.start, step.frequency)
+        for bit in timeline.bits:
+            yield "timeline", f"{step.start} {bit.word}:{bit.bit}", "slow", bit.slow[place]
 
 
 def _times(latency: schema.Latency | None) -> Iterator[Line]:

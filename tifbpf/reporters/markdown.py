@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
@@ -20,13 +21,18 @@ _INDENT = "    "
 
 def render(report: schema.Report) -> str:
     """Return the report; ASCII but for what names contain."""
+    return of_sections(sections(report))
+
+
+def of_sections(shown: Iterable[Section]) -> str:
+    """Return sections; ASCII but for what names contain. No title holds text from outside."""
     templates = resources.directory("reports")
     # Not HTML, so nothing to escape: the template indents all text from outside (see there).
     environment = Environment(  # noqa: S701
         loader=FileSystemLoader(templates), undefined=StrictUndefined, keep_trailing_newline=True
     )
     theme = Theme.read(str(templates / "terminal.theme"))
-    blocks = [{"title": section.title, "text": _plain(section, theme)} for section in sections(report)]
+    blocks = [{"title": section.title, "text": _plain(section, theme)} for section in shown]
     return environment.get_template("report.md.j2").render(blocks=blocks)
 
 

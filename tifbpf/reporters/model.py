@@ -14,7 +14,7 @@ from tifbpf.analysis import Recordings
 from tifbpf.analysis.words import NONE_SET
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.reader import Recording
-from tifbpf.reporters import coverage, schema
+from tifbpf.reporters import coverage, explanation, schema, seen, timeline
 from tifbpf.reporters.caveats import caveats
 
 _T = TypeVar("_T", bound=Hashable)
@@ -32,6 +32,7 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
         total=_together(line.frequency for line in contexts),
         contexts=contexts,
         caveats=caveats(recordings),
+        explanation=explanation.build(recordings),
         bits=tuple(schema.BitLine(**line) for line in _lines(recordings.bits())),
         slow_words=_words(slow_words.head(top)),
         slow_words_total=len(slow_words),
@@ -39,16 +40,18 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
         fast_words_total=len(fast_words),
         pairs=pairs[:top],
         pairs_total=len(pairs),
+        timeline=timeline.build(recordings),
         dimensions=tuple(_dimension(recordings, name, top) for name in recordings.dimensions),
         latency=_latency(recordings, top),
         setters=_setters(recordings, top),
         handlers=_handlers(recordings),
         needs=tuple(schema.NeedLine(**line) for line in _lines(recordings.needs())),
         tiers=tuple(schema.TierLine(**line) for line in _lines(recordings.tiers())),
+        masks=seen.build(recordings),
         accounting=_accounting(recordings),
         routes=_routes(recordings),
         layouts=_layouts(recordings),
-        recordings=tuple(_recording(place, found) for place, found in enumerate(recordings.recordings)),
+        recordings=tuple(recording(place, found) for place, found in enumerate(recordings.recordings)),
     )
 
 
@@ -154,7 +157,8 @@ def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionT
     )
 
 
-_TIMES = ("slow", "timed", "ns", "ns_max", "p50_low", "p50_high", "p99_low", "p99_high")
+_TIMES = ("slow", "timed", "ns", "ns_max")
+_QUANTILES = ("p50_low", "p50_high", "p99_low", "p99_high")
 
 
 def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
@@ -180,12 +184,17 @@ def _times(recordings: Recordings, of: str) -> list[dict[str, Any]]:
     buckets: dict[tuple[Any, ...], list[schema.BucketLine]] = {}
     for line in _lines(recordings.latency_histogram(of)):
         key = tuple(line.pop(name) for name in names)
-        buckets.setdefault(key, []).append(schema.BucketLine(**line))
+        bucket = schema.BucketLine(low=line["ns_low"], high=line["ns_high"], exits=line["exits"])
+        buckets.setdefault(key, []).append(bucket)
     found = []
     for line in _lines(frame):
         members = {name: line[name] for name in names}
         histogram = tuple(buckets[tuple(members.values())])
-        times = schema.Times(**{name: line[name] for name in _TIMES}, histogram=histogram)
+        times = schema.Times(
+            **{name: line[name] for name in _TIMES},
+            **{name: line[f"ns_{name}"] for name in _QUANTILES},
+            histogram=histogram,
+        )
         found.append({**members, "times": times})
     return found
 
@@ -255,7 +264,8 @@ def _layouts(recordings: Recordings) -> tuple[schema.LayoutLine, ...]:
     )
 
 
-def _recording(place: int, recording: Recording) -> schema.RecordingLine:
+def recording(place: int, recording: Recording) -> schema.RecordingLine:
+    """Return what is said of one recording, whose place among all is `place`."""
     metadata = recording.metadata
     started = datetime.fromtimestamp(metadata.started_ns // 10**9, UTC)
     return schema.RecordingLine(

@@ -9,6 +9,20 @@ UNKNOWN = "unknown"
 _PREFIXES = "kMGT"
 
 
+class Figure(str):
+    """A figure as people read it that still knows its value, so that a table can be sorted by it."""
+
+    __slots__ = ("value",)
+    value: float | None
+    """None where it is not known."""
+
+    def __new__(cls, text: str, value: float | None) -> Figure:
+        """Return `text` with its value."""
+        figure = super().__new__(cls, text)
+        figure.value = value
+        return figure
+
+
 def count(value: int | None) -> str:
     """Return every digit, with separators.
 
@@ -31,7 +45,7 @@ def short_count(value: int | None) -> str:
     return f"{value / 1000**scale:,.0f} {_PREFIXES[scale - 1]}"
 
 
-def share(value: float | None) -> str:
+def share(value: float | None) -> Figure:
     """Return per cent with three digits that say something.
 
     >>> share(0.1234), share(0.00004), share(0.0), share(1.0), share(None)
@@ -39,9 +53,10 @@ def share(value: float | None) -> str:
     >>> share(0.99996), share(1e-9)
     ('99.996 %', '1.0e-07 %')
     """
-    if value is None:
-        return UNKNOWN
-    percent = 100 * value
+    return Figure(UNKNOWN if value is None else _percent(100 * value), value)
+
+
+def _percent(percent: float) -> str:
     if percent in (0, 100):
         return f"{percent:.0f} %"
     if percent < 1e-4:
@@ -52,14 +67,16 @@ def share(value: float | None) -> str:
     return f"{percent:.{2 - math.floor(math.log10(percent))}f} %"
 
 
-def rate(value: float | None) -> str:
+def rate(value: float | None) -> Figure:
     """Return a number per second, with three digits at least.
 
     >>> rate(1234567.8), rate(12.345), rate(0.01), rate(0.0), rate(None)
     ('1,234,568', '12.3', '0.0100', '0', 'unknown')
     """
-    if value is None:
-        return UNKNOWN
+    return Figure(UNKNOWN if value is None else _a_second(value), value)
+
+
+def _a_second(value: float) -> str:
     if value == 0:
         return "0"
     if value < 1e-4:
@@ -67,14 +84,16 @@ def rate(value: float | None) -> str:
     return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
-def time(ns: float | None) -> str:
+def time(ns: float | None) -> Figure:
     """Return a time in the slowpath, with three digits.
 
     >>> time(850), time(4095), time(65_536), time(1_234_567), time(3.2e12), time(None)
     ('850 ns', '4.09 us', '65.5 us', '1.23 ms', '3,200 s', 'unknown')
     """
-    if ns is None:
-        return UNKNOWN
+    return Figure(UNKNOWN if ns is None else _length(ns), ns)
+
+
+def _length(ns: float) -> str:
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if ns >= scale:
             value = ns / scale

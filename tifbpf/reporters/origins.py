@@ -31,6 +31,7 @@ def _setters(table: schema.SetterTable, everything: int) -> Section:
     columns = (Column("set", Kind.NUMBER, "slow"), _OF_BIT, _BIT, Column("by", Kind.WRAPPED, "name"))
     return Section(
         title=names.counted("Who set the bits", len(rows), table.total),
+        key="setters",
         table=Table(columns, rows) if rows else None,
         lead=() if rows else ("Nobody was seen to set one.",),
         notes=(
@@ -61,6 +62,7 @@ def _handlers(table: schema.HandlerTable, everything: int) -> Section:
     others = {line.bit for line in table.lines} - {"NOTIFY_RESUME"}
     return Section(
         title="Who had work on the way out" if others else "Who had work at NOTIFY_RESUME",
+        key="handlers",
         table=Table(columns, rows) if rows else None,
         lead=() if rows else ("None of its handlers had.",),
         notes=names.partly(table.recordings, everything),

@@ -19,6 +19,7 @@ def layout(line: schema.LayoutLine, report: schema.Report) -> Section:
     ]
     return Section(
         title="Layout",
+        key="layout",
         subject=f"{line.name}{of_recordings(line.recordings, len(report.recordings))}",
         table=fields(pairs),
         notes=() if line.evidence else ("No evidence for it was recorded.",),
@@ -45,4 +46,4 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
         ("filters", filters),
         ("written by", f"tifbpf {line.tifbpf}"),
     ]
-    return Section(title=f"Recording{number}", table=fields(pairs))
+    return Section(title=f"Recording{number}", key="recording", table=fields(pairs))

@@ -82,7 +82,7 @@ class _Measured:
 
 
 def _measure(content: Table, count: Callable[[int | None], str], gap: int) -> _Measured:
-    texts = [tuple(_text(cell, count) for cell in row) for row in content.rows]
+    texts = [tuple(_text(cell, count) for cell in row) for row in (*content.rows, *content.rest)]
     headers = tuple(column.header for column in content.columns)
     widths = [max(map(cell_len, cells)) for cells in zip(headers, *texts, strict=True)]
     return _Measured(content.columns, texts, widths, gap)
@@ -122,7 +122,7 @@ def table(content: Table, width: int, *, ascii_only: bool) -> rich.table.Table:
             no_wrap=column.kind is not Kind.WRAPPED,
             overflow="fold",
         )
-    for texts, row in zip(measured.texts, content.rows, strict=True):
+    for texts, row in zip(measured.texts, (*content.rows, *content.rest), strict=True):
         cells = []
         for place, final in shown:
             cell, is_name = row[place], content.columns[place].kind is Kind.NAME

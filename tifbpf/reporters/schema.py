@@ -318,6 +318,126 @@ class LayoutLine(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[EvidenceLine, ...]
 
 
+class BitRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A bit by word and name."""
+
+    word: str
+    bit: str
+
+
+class PlaceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where most exits of a finding were from, or the commonest of several places."""
+
+    dimension: str
+    """A recorded dimension, or `context`."""
+    value: str | None
+    share: float
+    """Of the exits that the places before it left: of those there, where most were, else of all."""
+    values: int
+    """How many values they have."""
+
+
+class CauseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known to set one bit of a finding; None where nothing is."""
+
+    word: str
+    bit: str
+    text: str | None
+    check: str | None
+    """What to look at on the host."""
+    source: str | None
+
+
+class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Slow exits that the same bits triggered."""
+
+    sentence: str
+    bits: tuple[BitRef, ...]
+    """Empty where they were gone when the route looked."""
+    slow: int
+    share_of_slow: float
+    places: tuple[PlaceLine, ...]
+    causes: tuple[CauseLine, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why exits were slow, commonest first."""
+
+    findings: tuple[FindingLine, ...]
+    total: int
+    """How many there are; `findings` has those that matter."""
+    others: int
+    """Slow exits of the others."""
+
+
+class TimelineStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step in time."""
+
+    start: str
+    """ISO 8601, UTC."""
+    length_seconds: float
+    """By the clock."""
+    seconds: float
+    """Recorded in it, over all recordings."""
+    frequency: Frequency
+
+
+class TimelineBit(msgspec.Struct, frozen=True, kw_only=True):
+    """One bit over time; a number for each step."""
+
+    word: str
+    bit: str
+    slow: tuple[int, ...]
+    """Slow exits for which it triggered; where two bits did, the exit is in both."""
+    slow_counted: tuple[int | None, ...]
+    """Those where all exits were counted: the numerator of a share."""
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """Slow exits over time; steps in which nothing was recorded are missing."""
+
+    step_seconds: float
+    """What a step is meant to last; an interval whose recorder was kept waiting is longer."""
+    steps: tuple[TimelineStep, ...]
+    bits: tuple[TimelineBit, ...]
+    """Those that triggered, commonest first."""
+
+
+class MaskBitLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One bit of the exit masks, or one that the audit of the masks passed a verdict on."""
+
+    word: str
+    bit: str
+    masks: tuple[str, ...]
+    """The masks, or expressions of masks, of the tiers that it takes; empty where it makes no exit slow."""
+    tiers: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    """`dead`, `hazard`, `wasted`, `outside`, `unknown`; see `tifbpf masks`."""
+    needs_pt_regs: bool | None
+    present: int | None
+    exits: int | None
+    """All exits, of those among which `present` was counted."""
+    trigger: int | None
+    sole: int | None
+    share_of_slow: float | None
+    taken_out: bool
+
+
+class MaskAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """The masks of one layout beside what its recordings saw."""
+
+    recordings: tuple[int, ...]
+    layout: str
+    seconds: float
+    contexts: tuple[str, ...]
+    """Those that were covered."""
+    slow: int
+    bits: tuple[MaskBitLine, ...]
+    unexpected: tuple[str, ...]
+    """What the masks and the exits contradict each other in."""
+    conclusion: tuple[str, ...]
+
+
 class RecordingLine(msgspec.Struct, frozen=True, kw_only=True):
     """One recording."""
 
@@ -354,6 +474,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     total: Frequency
     contexts: tuple[ContextLine, ...]
     caveats: tuple[Caveat, ...]
+    explanation: Explanation
     bits: tuple[BitLine, ...]
     slow_words: tuple[WordLine, ...]
     """The commonest first."""
@@ -363,6 +484,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     fast_words_total: int
     pairs: tuple[PairLine, ...]
     pairs_total: int
+    timeline: Timeline | None
+    """None where nothing was recorded."""
     dimensions: tuple[DimensionTable, ...]
     latency: Latency | None
     """None where no time was measured."""
@@ -372,6 +495,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None where it was not asked which handlers had work."""
     needs: tuple[NeedLine, ...]
     tiers: tuple[TierLine, ...]
+    masks: tuple[MaskAudit, ...]
     accounting: Accounting
     routes: tuple[RouteLine, ...]
     layouts: tuple[LayoutLine, ...]

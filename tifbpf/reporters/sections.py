@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tifbpf.reporters import coverage, names, numbers, origins, provenance, schema, times
+from tifbpf.reporters import (
+    coverage,
+    explanation,
+    mask_bits,
+    names,
+    numbers,
+    origins,
+    provenance,
+    schema,
+    times,
+)
 from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
 
 _SLOW = Column("slow", Kind.NUMBER, "slow")
@@ -20,7 +30,7 @@ _OF_SLOW = Column("of slow", Kind.NUMBER, "share")
 _CONTEXT = Column("context", Kind.FIXED, "context")
 _TEXT = Column("", Kind.WRAPPED)
 
-_NO_SHARE = "-"
+_NO_SHARE = numbers.Figure("-", None)
 """Of no exits; not the same as an unknown one."""
 _SUMMARY_BITS = 8
 
@@ -30,16 +40,18 @@ def sections(report: schema.Report) -> tuple[Section, ...]:
     return (
         _headline(report),
         *_caveats(report),
+        explanation.section(report),
         _bits(report),
         *_idle_bits(report),
         *origins.sections(report),
-        _words("Commonest words of slow exits", report.slow_words, report.slow_words_total),
-        _words("Commonest words of fast exits", report.fast_words, report.fast_words_total),
+        _words("slow", report.slow_words, report.slow_words_total),
+        _words("fast", report.fast_words, report.fast_words_total),
         _pairs(report),
         *(_dimension(table, report) for table in report.dimensions),
         *times.sections(report.latency),
         _needs(report),
         _tiers(report),
+        *(mask_bits.section(found, len(report.recordings)) for found in report.masks),
         _accounting(report),
         *coverage.sections(report.routes, len(report.recordings)),
         *(provenance.layout(line, report) for line in report.layouts),
@@ -79,7 +91,7 @@ def summary_section(report: schema.Report) -> Section:
     notes = [f"Not covered: {' and '.join(missing)} exits (`tifbpf doctor` says why)."] if missing else []
     return Section(
         title="tifbpf",
-        subject=_subject(report),
+        subject=subject(report),
         table=Table(columns, tuple(rows)),
         notes=tuple(notes),
         warnings=tuple(caveat.text for caveat in report.caveats),
@@ -94,8 +106,8 @@ def _a_second(value: float | None) -> str:
     return f"{numbers.rate(value)} /s"
 
 
-def _subject(report: schema.Report) -> str:
-    """Return what was recorded: host, kernel and length."""
+def subject(report: schema.Report) -> str:
+    """Return what was recorded: host, kernel and length; text from outside is in it as it is."""
     first = report.recordings[0]
     if len(report.recordings) == 1:
         return f"{first.host}, Linux {first.kernel}, {numbers.duration(report.seconds)}"
@@ -107,7 +119,7 @@ def _subject(report: schema.Report) -> str:
     )
 
 
-def _sentence(report: schema.Report) -> str:
+def sentence(report: schema.Report) -> str:
     """Return the one sentence that answers how often."""
     total = report.total
     if total.exits is None:
@@ -155,8 +167,9 @@ def _headline(report: schema.Report) -> Section:
     )
     return Section(
         title="tifbpf",
-        subject=_subject(report),
-        lead=(_sentence(report),),
+        key="headline",
+        subject=subject(report),
+        lead=(sentence(report),),
         table=Table(columns, tuple(rows)),
         notes=tuple(notes),
     )
@@ -170,7 +183,7 @@ def _rate(value: float | None) -> Cell:
 def _caveats(report: schema.Report) -> Iterable[Section]:
     if report.caveats:
         texts = tuple(caveat.text for caveat in report.caveats)
-        yield Section(title="Before you quote these figures", warnings=texts)
+        yield Section(title="Before you quote these figures", key="caveats", warnings=texts)
 
 
 def _joined(bits: Iterable[schema.BitLine]) -> str:
@@ -234,6 +247,7 @@ def _bits(report: schema.Report) -> Section:
     lead = () if rows else ("No bit triggered.",)
     return Section(
         title="Bits that made exits slow",
+        key="bits",
         table=Table(columns, rows) if rows else None,
         lead=lead,
         notes=tuple(notes),
@@ -250,11 +264,12 @@ def _idle_bits(report: schema.Report) -> Iterable[Section]:
     if rows:
         yield Section(
             title="Bits that are in no work mask, and made nothing slow",
+            key="idle-bits",
             table=Table((_PRESENT, _OF_EXITS, Column("bit", Kind.FIXED, "bit")), rows),
         )
 
 
-def _words(heading: str, words: Sequence[schema.WordLine], total: int) -> Section:
+def _words(path: str, words: Sequence[schema.WordLine], total: int) -> Section:
     rows = []
     for line in words:
         value = line.tif_value or "differs"
@@ -271,13 +286,14 @@ def _words(heading: str, words: Sequence[schema.WordLine], total: int) -> Sectio
         )
     columns = (
         _CONTEXT,
-        _EXITS,
+        Column("exits", Kind.NUMBER, "slow" if path == "slow" else "count"),
         _OF_EXITS,
         Column("tif/work", Kind.FIXED, "hex"),
         Column("bits", Kind.WRAPPED, "bit"),
     )
     return Section(
-        title=names.counted(heading, len(rows), total),
+        title=names.counted(f"Commonest words of {path} exits", len(rows), total),
+        key=f"{path}-words",
         table=Table(columns, tuple(rows)) if rows else None,
         lead=() if rows else ("None was recorded.",),
     )
@@ -294,22 +310,24 @@ def _pairs(report: schema.Report) -> Section:
     )
     return Section(
         title=names.counted("Bits that triggered together", len(rows), report.pairs_total),
+        key="pairs",
         table=Table((_SLOW, _OF_SLOW, Column("bits", Kind.WRAPPED, "bit")), rows) if rows else None,
         lead=() if rows else ("None did.",),
     )
 
 
-_DIMENSIONS = {
+DIMENSIONS = {
     "syscall": ("System calls", "(no system call)"),
     "comm": ("Threads by name", "(unknown)"),
     "pid": ("Processes", "(unknown)"),
     "cgroup": ("Control groups", "(unknown)"),
     "cpu": ("CPUs", "(unknown)"),
 }
+"""Heading of each dimension, and what a value that there is none of is called."""
 
 
 def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
-    heading, nameless = _DIMENSIONS[table.dimension]
+    heading, nameless = DIMENSIONS[table.dimension]
     rows = [
         (
             nameless if line.value is None else line.value,
@@ -318,8 +336,9 @@ def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
         )
         for line in table.lines
     ]
+    rest: tuple[tuple[Cell, ...], ...] = ()
     if table.others is not None:
-        rows.append((f"({table.values - len(table.lines):,} others)", *_frequency(table.others), ""))
+        rest = ((f"({table.values - len(table.lines):,} others)", *_frequency(table.others), ""),)
     columns = (
         Column(table.dimension, Kind.NAME, "name"),
         _EXITS,
@@ -329,7 +348,8 @@ def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
     )
     return Section(
         title=names.counted(heading, len(table.lines), table.values),
-        table=Table(columns, tuple(rows)) if rows else None,
+        key=f"by-{table.dimension}",
+        table=Table(columns, tuple(rows), rest) if rows else None,
         lead=() if rows else ("No exit was recorded.",),
         notes=names.partly(table.recordings, len(report.recordings)),
     )
@@ -365,6 +385,7 @@ def _needs(report: schema.Report) -> Section:
     )
     return Section(
         title="Would two slowpaths pay?",
+        key="needs",
         table=Table((_SLOW, _OF_SLOW, _TEXT), rows),
         notes=("The first three lines add up to all slow exits.", _LATER_BITS),
     )
@@ -377,6 +398,7 @@ def _tiers(report: schema.Report) -> Section:
     columns = (_CONTEXT, _SLOW, _OF_SLOW, Column("tier", Kind.WRAPPED))
     return Section(
         title="Tiers of the slowpath",
+        key="tiers",
         table=Table(columns, rows) if rows else None,
         lead=() if rows else ("No exit was slow.",),
     )
@@ -411,4 +433,6 @@ def _accounting(report: schema.Report) -> Section:
             f"whose route sees slow ones only; {numbers.count(accounting.uncounted)} more of them were lost."
         )
     columns = (Column("lost", Kind.NUMBER, "count"), Column("cause", Kind.WRAPPED))
-    return Section(title="Losses", lead=(equation,), table=Table(columns, rows), notes=tuple(notes))
+    return Section(
+        title="Losses", key="losses", lead=(equation,), table=Table(columns, rows), notes=tuple(notes)
+    )

@@ -41,6 +41,8 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    rest: tuple[tuple[Cell, ...], ...] = ()
+    """Rows below that sum up what has no row; they stay there however the others are sorted."""
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> Table:
@@ -60,3 +62,5 @@ class Section:
     lead: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    key: str = ""
+    """What it is about, for who shows more than one can in a line of text: a chart beside it, a chapter."""

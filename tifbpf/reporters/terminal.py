@@ -53,6 +53,11 @@ class _Document:
                 yield Padding(block, (0, 0, 0, _INDENT), expand=False)
 
 
+def of_sections(shown: Iterable[Section]) -> _Document:
+    """Return sections, to be printed on `console()`."""
+    return _Document(tuple(shown))
+
+
 def document(report: schema.Report) -> _Document:
     """Return the whole report, to be printed on `console()`."""
     return _Document(sections(report))

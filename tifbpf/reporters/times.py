@@ -37,6 +37,7 @@ def sections(latency: schema.Latency | None) -> Iterator[Section]:
     )
     yield Section(
         title="Time in the slowpath",
+        key="times",
         lead=(sentence,),
         table=Table(
             (_CONTEXT, _TIMED, *_FIGURES),
@@ -49,6 +50,7 @@ def sections(latency: schema.Latency | None) -> Iterator[Section]:
     yield _distribution(everything)
     yield Section(
         title="Time in the slowpath, by bit",
+        key="times-by-bit",
         table=Table(
             (_TIMED, *_FIGURES, _BITS),
             tuple(
@@ -60,6 +62,7 @@ def sections(latency: schema.Latency | None) -> Iterator[Section]:
     )
     yield Section(
         title=names.counted("Time in the slowpath, by word", len(latency.words), latency.words_total),
+        key="times-by-word",
         table=Table(
             (_TIMED, *_FIGURES, _BITS),
             tuple((line.times.timed, *_figures(line.times, together), _word(line)) for line in latency.words),
@@ -106,4 +109,4 @@ def _distribution(everything: Iterable[schema.Times]) -> Section:
         Column("of timed", Kind.NUMBER, "share"),
         Column("", Kind.BAR, "bar"),
     )
-    return Section(title="How long slow exits took", table=Table(columns, rows))
+    return Section(title="How long slow exits took", key="times-histogram", table=Table(columns, rows))

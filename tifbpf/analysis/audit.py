@@ -1,0 +1,159 @@
+"""The audit of the masks beside what recordings saw of each of their bits."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tifbpf.analysis.classes import BitName
+from tifbpf.analysis.observed import Observed
+from tifbpf.analysis.recordings import Recordings
+from tifbpf.layouts.audit import Audit, AuditedBit, audit
+from tifbpf.layouts.model import Context, Layout
+from tifbpf.layouts.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBit:
+    """A bit of the audit, and how often it was seen; counts are None where that is not known."""
+
+    audited: AuditedBit
+    masks: tuple[str, ...]
+    """The masks of the tiers that it takes; empty where it makes no exit slow."""
+    covered: tuple[Context, ...]
+    """The exits that it would make slow, of those that were covered."""
+    counted: tuple[Context, ...]
+    """The exits among which `present` was counted; more than it would make slow where all words were seen."""
+    uncounted: tuple[Context, ...]
+    """Those that it would make slow and among which it was not."""
+    seconds: float
+    """For how long exits of `counted` were covered."""
+    present: int | None
+    """Exits that carried it."""
+    exits: int | None
+    """All exits of `counted`."""
+    trigger: int | None
+    sole: int | None
+    share_of_slow: float | None
+    taken_out: bool
+    """The recorder's own hook sets it, so it is in no count."""
+
+    @property
+    def never(self) -> bool:
+        """Whether it is known never to have made an exit slow, and in which exits it was looked for."""
+        return self.trigger == 0 and bool(self.exits) and not self.present
+
+    @property
+    def was_set(self) -> bool:
+        """Whether any exit is known to have carried it."""
+        return bool(self.present or self.trigger)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Recordings of one layout, and the audit of it."""
+
+    places: tuple[int, ...]
+    """Of the recordings."""
+    audit: Audit
+    covered: tuple[Context, ...]
+    seconds: float
+    slow: int
+    pt_regs: int
+    """Slow exits whose work needed the full pt_regs."""
+    no_pt_regs: int
+    unknown_pt_regs: int
+    """Slow exits of whose work that is not known."""
+    reschedule_only: int
+    """Those of `no_pt_regs` that did nothing but reschedule."""
+    bits: tuple[SeenBit, ...]
+    """Those of the exit masks, and others that a verdict was passed on; in the order of the words."""
+
+
+def join(recordings: Recordings) -> tuple[Joined, ...]:
+    """Return what `recordings` saw of each mask bit, for each layout that they have."""
+    places: dict[Layout, list[int]] = {}
+    for place, metadata in enumerate(recordings.metadata):
+        places.setdefault(metadata.layout, []).append(place)
+    return tuple(
+        _joined(layout, tuple(found), Recordings([recordings.recordings[place] for place in found]))
+        for layout, found in places.items()
+    )
+
+
+def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> Joined:
+    observed = Observed(recordings.recordings)
+    covered = tuple(context for context in Context if observed.covered(context))
+    # The options of a kernel are not in its recordings.
+    audited = audit(layout)
+    needs = recordings.needs()["slow"]
+    return Joined(
+        places=places,
+        audit=audited,
+        covered=covered,
+        seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
+        slow=int(needs.drop("reschedule_only").sum()),
+        pt_regs=int(needs["pt_regs"]),
+        no_pt_regs=int(needs["no_pt_regs"]),
+        unknown_pt_regs=int(needs["unknown"]),
+        reschedule_only=int(needs["reschedule_only"]),
+        bits=tuple(_bits(layout, audited, observed, covered, recordings.bits())),
+    )
+
+
+def _bits(
+    layout: Layout, audited: Audit, observed: Observed, covered: tuple[Context, ...], frame: pd.DataFrame
+) -> Iterator[SeenBit]:
+    lines: dict[Hashable, dict[Hashable, Any]] = frame.astype(object).to_dict("index")
+    for bit in audited.bits:
+        line = lines.get((str(bit.word), bit.name), {})
+        tiers = [tier for tier in layout.tiers if tier.word == bit.word and tier.name in bit.tiers]
+        if not tiers and not (line and bit.has(Verdict.OUTSIDE)):
+            continue
+        tested = bit.contexts if tiers else tuple(Context)
+        counted = _counted(observed, covered, bit, tested if tiers else ())
+        yield SeenBit(
+            audited=bit,
+            masks=tuple(dict.fromkeys(tier.mask for tier in tiers)),
+            covered=tuple(context for context in tested if context in covered),
+            counted=counted,
+            uncounted=tuple(context for context in tested if context not in counted),
+            seconds=max((observed.seconds(context) for context in counted), default=0.0),
+            present=_count(line, "present"),
+            exits=_count(line, "exits"),
+            trigger=_count(line, "trigger"),
+            sole=_count(line, "sole"),
+            share_of_slow=_known(line, "share_of_slow"),
+            taken_out=bool(line.get("taken_out", False)),
+        )
+
+
+def _counted(
+    observed: Observed, covered: tuple[Context, ...], bit: AuditedBit, tested: tuple[Context, ...]
+) -> tuple[Context, ...]:
+    """Return where it can be told of all exits whether they carried the bit, as in `Recordings.bits`."""
+    name = BitName(bit.word, bit.name)
+    telling = {
+        context
+        for place, context in observed.pairs()
+        if observed.words_seen_in(place, context)
+        or (
+            observed.counted_in(place, context)
+            and context in tested
+            and not observed.unseen_in(place, context, name)
+        )
+    }
+    return tuple(context for context in covered if context in telling)
+
+
+def _known(line: Mapping[Hashable, Any], column: str) -> float | None:
+    value = line.get(column)
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _count(line: Mapping[Hashable, Any], column: str) -> int | None:
+    value = line.get(column)
+    return None if value is None or pd.isna(value) else int(value)

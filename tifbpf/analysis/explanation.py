@@ -1,0 +1,153 @@
+"""Why exits were slow: what triggered them, where, and what is known to cause that; commonest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tifbpf.analysis import causes, rows
+from tifbpf.analysis.causes import Cause
+from tifbpf.analysis.classes import BitName, classes
+from tifbpf.analysis.frequency import columns_of, name_syscalls
+from tifbpf.layouts.model import Word
+from tifbpf.recording.paths import ExitPath
+from tifbpf.recording.reader import Recording
+
+MOST = 0.5
+"""A place is where exits were from if more than this share of them were."""
+_PROCESS = ("comm", "pid", "cgroup")
+"""What tells whose exits they were, the most telling first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The value of one dimension that most exits have in common, or the commonest where there is none."""
+
+    dimension: str
+    """A recorded dimension, or `context`."""
+    value: str | None
+    """None where exits have none there: a thread without a name."""
+    share: float
+    """Of the exits that the places before it left."""
+    values: int
+    """How many values these have."""
+
+    @property
+    def is_most(self) -> bool:
+        """Whether most of the exits were there."""
+        return self.share > MOST
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A cause of one of the bits."""
+
+    bit: BitName
+    cause: Cause | None
+    """None where none is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Slow exits that the same bits triggered."""
+
+    bits: tuple[BitName, ...]
+    """Empty where the bits were gone when the route looked."""
+    slow: int
+    share: float
+    """Of all slow exits."""
+    places: tuple[Place, ...]
+    """Whose exits they were, and what they returned from; each is of those in the place before it, if most
+    were there."""
+    causes: tuple[Cited, ...]
+    """One for each bit, those of the second word first."""
+
+
+def explain(
+    table: pa.Table, recordings: Sequence[Recording], dimensions: Sequence[str], handlers: pd.DataFrame
+) -> tuple[Finding, ...]:
+    """Return what made exits slow, the commonest first; see `Recordings.explanation`.
+
+    Args:
+        table: the exits of `recordings`.
+        recordings: where the layouts are taken from.
+        dimensions: those that every one of them has: a share of fewer exits would be of another finding.
+        handlers: `Recordings.handlers`.
+    """
+    frame = _slow(table, dimensions)
+    triggers = [found.decoded.triggers for found in classes(frame, recordings)]
+    places: dict[tuple[BitName, ...], list[int]] = {}
+    for place, bits in enumerate(triggers):
+        places.setdefault(bits, []).append(place)
+    groups = [(bits, frame.iloc[which]) for bits, which in places.items()]
+    sums = {bits: int(group["count"].sum()) for bits, group in groups}
+    carried: Counter[BitName] = Counter()
+    for bits, slow in sums.items():
+        carried.update(dict.fromkeys(bits, slow))
+    findings = []
+    for bits, group in sorted(groups, key=lambda found: (-sums[found[0]], found[0])):
+        where = _places(group, dimensions)
+        told = {place.dimension: place.value for place in where if place.is_most}
+        cited = tuple(
+            # What handlers did is known of a bit altogether, so only of those that are most of its exits.
+            Cited(bit, _cause(bit, told, _working(handlers, bit) if sums[bits] > MOST * carried[bit] else ()))
+            # The second word is set by tracers and stays set: what stands beside it is often their doing too.
+            for bit in sorted(bits, key=lambda bit: bit.word == Word.TIF)
+        )
+        findings.append(Finding(bits, sums[bits], sums[bits] / sum(sums.values()), where, cited))
+    return tuple(findings)
+
+
+def _slow(table: pa.Table, dimensions: Sequence[str]) -> pd.DataFrame:
+    slow = table.filter(pc.equal(table["path"].cast(pa.string()), ExitPath.SLOW.value))
+    keys = ["recording", "context", "word", "syscall_work", "path", *columns_of(dimensions)]
+    return name_syscalls(rows.summed(slow, keys))
+
+
+def _places(group: pd.DataFrame, dimensions: Iterable[str]) -> tuple[Place, ...]:
+    recorded = set(dimensions)
+    found = []
+    whose = next((name for name in _PROCESS if name in recorded), None)
+    if whose is not None:
+        place, group = _narrow(group, whose)
+        found.append(place)
+        if place.is_most and whose == "comm" and "pid" in recorded:
+            # One name may stand for thousands of processes.
+            place, group = _narrow(group, "pid")
+            found.append(place)
+    place, group = _narrow(group, "context")
+    found.append(place)
+    if place.value == "syscall" and place.is_most and "syscall" in recorded:
+        place, group = _narrow(group, "syscall")
+        found.append(place)
+    if "cpu" in recorded:
+        found.append(_narrow(group, "cpu")[0])
+    return tuple(found)
+
+
+def _narrow(group: pd.DataFrame, dimension: str) -> tuple[Place, pd.DataFrame]:
+    """Return the commonest value, and the exits that have it; all of them where it is not most of them."""
+    counts = group.groupby(dimension, dropna=False)["count"].sum().sort_values(ascending=False, kind="stable")
+    value, slow = counts.index[0], int(counts.iloc[0])
+    missing = bool(pd.isna(value))
+    place = Place(dimension, None if missing else str(value), slow / int(counts.sum()), len(counts))
+    if not place.is_most:
+        return place, group
+    return place, group[group[dimension].isna() if missing else group[dimension] == value]
+
+
+def _cause(bit: BitName, told: Mapping[str, str | None], handlers: Iterable[str]) -> Cause | None:
+    return causes.of(bit.bit, syscall=told.get("syscall"), context=told.get("context"), handlers=handlers)
+
+
+def _working(handlers: pd.DataFrame, bit: BitName) -> list[str]:
+    """Return the handlers that had work more than half as often as the busiest of the bit's."""
+    if bit.bit not in handlers.index.get_level_values("bit"):
+        return []
+    counts = handlers.loc[[bit.bit]].groupby("handler")["count"].sum()
+    return [str(name) for name, count in counts.items() if count > MOST * counts.max()]

@@ -1,0 +1,57 @@
+"""What the shell may complete: the values that are known before a command runs.
+
+Names that processes choose (--comm, --cgroup) are not completed: a shell would get them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
+
+Values = Callable[[str], list[str]]
+"""Takes what was typed of a value, and returns what it may become."""
+
+
+def among(*values: str) -> Values:
+    """Complete one of `values`."""
+    return lambda incomplete: _matching(values, incomplete)
+
+
+def dimensions(incomplete: str) -> list[str]:
+    """Complete the last of several dimensions with commas between them."""
+    before, comma, last = incomplete.rpartition(",")
+    left = [name for name in DIMENSIONS if name not in before.split(",")]
+    return [f"{before}{comma}{name}" for name in _matching(left, last)]
+
+
+def routes(incomplete: str) -> list[str]:
+    """Complete the name of a route."""
+    from tifbpf.routes.model import catalogue
+
+    return _matching((route.name for route in catalogue()), incomplete)
+
+
+def syscalls(incomplete: str) -> list[str]:
+    """Complete the name of a system call."""
+    from tifbpf.layouts.syscalls import names
+
+    return _matching(names(), incomplete)
+
+
+def exercises(incomplete: str) -> list[str]:
+    """Complete the kind of an exercise."""
+    from tifbpf.exercises import names
+
+    return _matching(names(), incomplete)
+
+
+def kernels(incomplete: str) -> list[str]:
+    """Complete a release whose layout is known."""
+    from tifbpf.layouts.catalogue import names
+
+    return _matching(names(), incomplete)
+
+
+def _matching(values: Iterable[str], incomplete: str) -> list[str]:
+    return [value for value in values if value.startswith(incomplete)]
