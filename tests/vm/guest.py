@@ -76,7 +76,8 @@ class Guest:
         self.acts(findings.audited(findings.DEFAULT), (), findings.AUDIT)
         for route in routes:
             self.acts(findings.audited(route), ("--route", route), findings.AUDIT)
-        self.tests("live tests with audit on", "tests/live/test_exercise_audit.py")
+        audited = [f"tests/live/test_{about}.py" for about in ("exercise_audit", "explanation")]
+        self.tests("live tests with audit on", "-k", "audit", *audited)
 
     def kill(self) -> None:
         """Kill a recorder, and look at what it leaves attached."""

@@ -105,6 +105,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[Plan, ...]
     unavailable: tuple[Unavailable, ...]
     workload: Work | None
+    boots: int = 1
+    """How often it was booted until the emulator got to the end; see `machine.ran_stale_code`."""
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

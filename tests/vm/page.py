@@ -84,9 +84,12 @@ def markdown(results: Sequence[Result]) -> str:
 
 def terminal(results: Sequence[Result]) -> str:
     """Return the tables without the prose."""
-    return "\n\n".join(
-        "\n".join([f"{result.name} ({result.release})", *_aligned(_exercises(result))]) for result in results
-    )
+    return "\n\n".join("\n".join([_booted(result), *_aligned(_exercises(result))]) for result in results)
+
+
+def _booted(result: Result) -> str:
+    again = f"; booted {result.boots} times: the emulator ran stale code" if result.boots > 1 else ""
+    return f"{result.name} ({result.release}){again}"
 
 
 def _summary(results: Sequence[Result]) -> str:

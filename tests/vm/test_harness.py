@@ -118,3 +118,16 @@ def test_a_guest_that_hangs_is_ended(tmp_path: Path) -> None:
     while (left := processes_about(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
+
+
+@pytest.mark.parametrize(
+    ("console", "stale"),
+    [
+        ("[  182.294024] Oops: int3: 0000 [#1] SMP NOPTI\n", True),
+        ("[   14.220729] Oops: invalid opcode: 0000 [#1] SMP NOPTI\n", False),
+        ("record default: 39 s, exit code 0\n", False),
+    ],
+)
+def test_only_the_emulators_own_failure_is_tried_again(tmp_path: Path, console: str, stale: bool) -> None:
+    (tmp_path / machine.LOG).write_text(console)
+    assert machine.ran_stale_code(tmp_path) is stale
