@@ -1,9 +1,9 @@
 # Two targets do everything, each installing what it needs on Debian 12 and its relatives:
-#   make record   record this host beside a workload, and print the report
+#   make record   record this host beside a workload, print the report, and write it as a page with charts
 #   make test     all tests
 #   make test-vm  those of them that boot other kernels, e.g. KERNELS="6.1 6.12-rt"; kernels are fetched once
 #                 into the user's cache. `make kernels` writes what they found into docs/kernels.md.
-# `make bench` prints the figures of tests/bench/.
+# `make bench` prints the figures of tests/bench/. `make screenshots` takes the pictures of a report in docs/.
 
 PYTHON    ?= /usr/bin/python3
 VENV      := .venv
@@ -15,14 +15,16 @@ RECORDING ?= exits-$(shell date +%Y%m%d-%H%M%S).tif.parquet
 
 # linux-libc-dev: the user-space headers that the BPF programs are compiled against.
 RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
-TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils
+TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish zsh prometheus
+# What opens reports; the font, because charts are measured in one of its widths.
+BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) bpftool busybox-static file kmod qemu-system-x86
 # What `make test-vm` boots: names of tests/vm/kernels.toml or patterns of Debian packages; none: its default.
 KERNELS   ?=
 # How many at once; each has two CPUs.
 VMS       ?= 2
 
-.PHONY: help record test test-vm kernels bench docs clean
+.PHONY: help record test test-vm kernels bench docs screenshots clean
 help:
 	@sed -n '/^#/!q; s/^# \?//p' Makefile
 
@@ -49,12 +51,14 @@ endef
 
 record:
 	$(call installed,$(RECORD_PACKAGES))
-	$(call environment,run,.)
+	$(call environment,run,.[html])
 	$(SUDO) $(BIN)/tifbpf record --by syscall,comm -o $(RECORDING) -- tests/workload $(BIN)/tifbpf $(SECONDS)
 	$(BIN)/tifbpf report $(RECORDING)
+	$(BIN)/tifbpf report --html $(RECORDING:.tif.parquet=.html) $(RECORDING)
+	@echo "with charts: $(RECORDING:.tif.parquet=.html)"
 
 test:
-	$(call installed,$(TEST_PACKAGES))
+	$(call installed,$(TEST_PACKAGES) $(BROWSER_PACKAGES))
 	$(call environment,dev,.[dev])
 	@# tifbpf does without tracefs; bpftrace, which it is compared with, does not.
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
@@ -63,6 +67,7 @@ test:
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest -n auto tests/unit
+	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest tests/browser
 	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" $(BIN)/pytest tests/live
 	$(MAKE) test-vm
 
@@ -80,9 +85,16 @@ bench:
 	$(call environment,dev,.[dev])
 	$(SUDO) $(BIN)/python -m tests.bench
 
+screenshots:
+	$(call installed,$(TEST_PACKAGES) $(BROWSER_PACKAGES))
+	$(call environment,dev,.[dev])
+	$(SUDO) $(BIN)/tifbpf record --by syscall,comm -o $(RECORDING) -- tests/workload $(BIN)/tifbpf $(SECONDS)
+	$(SUDO) $(BIN)/python -m tests.browser.screenshots $(RECORDING)
+
 docs:
 	$(call environment,dev,.[dev])
 	$(BIN)/python -m tests.reference
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -34,6 +34,8 @@ def test_it_carries_the_probes_and_the_reports(wheel: Path) -> None:
     for path in (ROOT / "tifbpf").rglob("*.toml"):
         assert str(path.relative_to(ROOT)) in names
     assert not any(name.startswith(("tests/", ".ci/")) for name in names)
+    (manual,) = (name for name in names if name.endswith("share/man/man1/tifbpf.1"))
+    assert zipfile.ZipFile(wheel).read(manual) == (ROOT / "docs" / "tifbpf.1").read_bytes()
 
 
 def test_a_clean_environment_reports(wheel: Path, tmp_path: Path) -> None:

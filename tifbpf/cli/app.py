@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from tifbpf import __version__
-from tifbpf.cli import decode, doctor, exercise, record, report, stat
-from tifbpf.errors import ExitCode
+from tifbpf.cli import decode, diff, doctor, exercise, export, masks, record, report, stat, top
+from tifbpf.cli.help import examples
+from tifbpf.errors import ExitCode, OutputUnwritableError
+
+_INSTALL = "--install-completion"
+"""Typer's option; it writes into the home directory."""
 
 app = typer.Typer(
     name="tifbpf",
@@ -26,16 +30,23 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=examples(
+        "sudo tifbpf record --by syscall,comm -d 10 -o exits.tif.parquet", "tifbpf report exits.tif.parquet"
+    )
+)
 def _tifbpf(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Which TIF and syscall_work bits send x86-64 Linux exits down the slowpath, and how often."""
+    """Which TIF and syscall_work bits send x86-64 Linux exits down the slowpath, and how often.
+
+    Colours are for terminals only, and NO_COLOR switches them off there.
+    """
 
 
-for module in (doctor, record, stat, report, decode, exercise):
+for module in (doctor, record, stat, top, export, report, diff, decode, masks, exercise):
     module.register(app)
 
 
@@ -54,4 +65,15 @@ def run(arguments: list[str]) -> int:
         what = " ".join(error.format_message().split()).rstrip(".")
         print(f"{path}: {what}; see `{path} --help`", file=sys.stderr)
         return ExitCode.USAGE
+    except SystemExit as leaving:
+        # Where whoever read the output has gone, typer and rich leave with 1; for us that is no failure.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        raise
+    except OSError as error:
+        if _INSTALL not in arguments:
+            raise
+        raise OutputUnwritableError(
+            f"{error.filename} cannot be written: {error.strerror}; `tifbpf --show-completion` prints it"
+        ) from error
     return result if isinstance(result, int) else ExitCode.OK

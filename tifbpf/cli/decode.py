@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tifbpf.cli import complete
+from tifbpf.cli.help import examples
+
 if TYPE_CHECKING:
     from tifbpf.layouts.model import Layout
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("decode")(decode)
+    app.command(
+        "decode", epilog=examples("tifbpf decode 0x80004 --kernel 6.1", "tifbpf decode 'SIGPENDING|UPROBE'")
+    )(decode)
 
 
 def decode(
@@ -21,7 +26,13 @@ def decode(
         str, typer.Argument(metavar="WORD", help="A number (0x12, 18, 022), or names: 'SIGPENDING|UPROBE'.")
     ],
     kernel: Annotated[
-        str | None, typer.Option("--kernel", metavar="V", help="A release: 3.13, 6.18.44, 6.12-rt.")
+        str | None,
+        typer.Option(
+            "--kernel",
+            metavar="V",
+            autocompletion=complete.kernels,
+            help="A release: 3.13, 6.18.44, 6.12-rt.",
+        ),
     ] = None,
     headers: Annotated[
         Path | None, typer.Option("--headers", metavar="DIR", help="Kernel headers to take the bits from.")
@@ -31,10 +42,15 @@ def decode(
     ] = False,
     context: Annotated[
         str | None,
-        typer.Option("--context", metavar="CONTEXT", help="Only exits from syscall, interrupt or exception."),
+        typer.Option(
+            "--context",
+            metavar="CONTEXT",
+            autocompletion=complete.among("syscall", "interrupt", "exception"),
+            help="Only exits from syscall, interrupt or exception.",
+        ),
     ] = None,
 ) -> int:
-    """Name a word's bits, and say which exits they make slow. Example: tifbpf decode 0x80004 --kernel 6.1.
+    """Name a word's bits, and say which exits they make slow.
 
     Without --kernel and --headers the bits are those of the kernel that runs. The first line is the word: by
     names if a number was given, as a number if names were.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tifbpf.cli import options
+from tifbpf.cli.help import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,13 +33,16 @@ _TITLES = {
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog=examples("sudo tifbpf doctor", "tifbpf doctor -q && tifbpf record -d 10"))(
+        doctor
+    )
 
 
 def doctor(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was found, as JSON.")
     ] = False,
+    quiet: options.NothingButErrors = False,
 ) -> int:
     """What can be measured here, by which route, and what would help.
 
@@ -51,7 +58,10 @@ def doctor(
     proven: tuple[Coverage, ...] = ()
     if established is not None and not obstacles:
         proven, obstacles = _prove(found.facts, established.layout)
-    if as_json:
+    if quiet and not as_json:
+        for obstacle in obstacles:
+            print(f"tifbpf: {obstacle.text}", file=sys.stderr)
+    elif as_json:
         _print_json(found, established, proven, obstacles)
     else:
         _print_text(found, established, proven, obstacles)
@@ -130,6 +140,8 @@ def _print_sections(
     if refused := list(_refused(found.plan)):
         _section(console, "Better routes, and why not", refused)
     _section(console, "Layout", _evidence(established, obstacles))
+    if established is not None:
+        _section(console, "Masks", _masks(established))
     _section(console, "Who traces system calls already", _tracers(found.tracers))
     _section(console, "So", _conclusion(found.plan, proven, obstacles))
 
@@ -241,6 +253,18 @@ def _evidence(established: Established | None, obstacles: Iterable[Obstacle]) ->
     yield "era", f"{established.layout.name} ({established.layout.source})"
     for item in established.evidence:
         yield item.verdict, f"{item.fact} [{item.source}]"
+
+
+def _masks(established: Established) -> Iterator[tuple[str, str]]:
+    for check in established.checks:
+        stated = "none" if check.stated is None else f"{check.stated:#x}"
+        tested = "not found" if check.tested is None else f"{check.tested:#x}"
+        yield (
+            check.tier,
+            f"{check.verdict}: {stated} by the layout ({check.mask}), {tested} in the machine code",
+        )
+        if check.where:
+            yield "", check.where
 
 
 def _tracers(tracers: Tracers) -> Iterator[tuple[str, str]]:

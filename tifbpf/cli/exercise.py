@@ -6,14 +6,22 @@ from typing import Annotated
 
 import typer
 
+from tifbpf.cli import complete, options
+from tifbpf.cli.help import examples
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("exercise")(exercise)
+    app.command(
+        "exercise", epilog=examples("tifbpf exercise --list", "tifbpf exercise signal -n 1000 --processes 2")
+    )(exercise)
 
 
 def exercise(
-    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="What to cause; see --list.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", autocompletion=complete.exercises, help="What to cause; see --list."),
+    ] = None,
     n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Acts in each process.")] = 1,
     processes: Annotated[
         int, typer.Option("--processes", metavar="P", min=1, help="Processes, each with N acts, at once.")
@@ -25,6 +33,7 @@ def exercise(
     list_kinds: Annotated[
         bool, typer.Option("--list", help="List the kinds, and whether this host can run them.")
     ] = False,
+    quiet: options.NothingButErrors = False,
 ) -> int:
     """Cause a known number of slow exits of a known kind."""
     from tifbpf import exercises
@@ -40,20 +49,21 @@ def exercise(
         raise typer.BadParameter(f"there is no exercise '{kind}'; KIND is one of: {kinds}")
 
     chosen = exercises.get(kind)
-    print(f"{kind}: {chosen.summary}")
+    say = (lambda _: None) if quiet else print
+    say(f"{kind}: {chosen.summary}")
     each = "" if processes == 1 else f" in each of {processes} processes"
     expectations = chosen.expectations(n)
     if control:
         if chosen.control_summary is None:
             raise ExerciseUnavailableError(f"{kind} has no control; leave out --control")
-        print(f"control{each}: {chosen.control_summary}")
-        print(f"must not show: {', '.join(str(expectation.bit) for expectation in expectations)}")
+        say(f"control{each}: {chosen.control_summary}")
+        say(f"must not show: {', '.join(str(expectation.bit) for expectation in expectations)}")
     else:
         for expectation in expectations:
-            print(f"causes{each}: {expectation}")
-        print(f"why: {chosen.why}")
+            say(f"causes{each}: {expectation}")
+        say(f"why: {chosen.why}")
     for pid in exercises.run_in_children(kind, n, processes, control):
-        print(f"pid {pid}: done")
+        say(f"pid {pid}: done")
     return ExitCode.OK
 
 

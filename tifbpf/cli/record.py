@@ -10,11 +10,19 @@ from typing import Annotated
 import typer
 
 from tifbpf.cli import options
+from tifbpf.cli.help import examples
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("record", context_settings={"allow_interspersed_args": False})(record)
+    app.command(
+        "record",
+        context_settings={"allow_interspersed_args": False},
+        epilog=examples(
+            "tifbpf record --by syscall,comm -- make -j8",
+            "tifbpf record -d 60 --fail-on 'cpu in 2-7 and bit == NEED_RESCHED'",
+        ),
+    )(record)
 
 
 def record(
@@ -40,15 +48,25 @@ def record(
     latency: options.Latency = False,
     slow_only: options.SlowOnly = False,
     setters: options.Setters = False,
+    fail_on: options.FailOn = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End the recording once a --fail-on is met.")
+    ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Record the exits of this host.
 
-    For a time (-d), while CMD runs, or until Ctrl-C. The exit code is CMD's. Example: tifbpf record --by
-    syscall,comm -- make -j8
+    For a time (-d), while CMD runs, or until Ctrl-C. The exit code is CMD's, or that of --fail-on
+    (docs/conditions.md).
     """
     options.check_end(duration, command, only_command)
+    options.check_manners(quiet, verbose)
+    if fail_fast and not fail_on:
+        raise typer.BadParameter("--fail-fast wants a --fail-on")
+    conditions = options.conditions(fail_on)
     wanted = options.collect(
-        by=by,
+        by=[*(by or ()), *(name for condition in conditions for name in condition.dimensions)],
         interval=interval,
         pid=pid,
         comm=comm,
@@ -73,4 +91,8 @@ def record(
         duration_ns=None if duration is None else round(duration * 1e9),
         command=tuple(command or ()),
         only_command=only_command,
+        conditions=conditions,
+        fail_fast=fail_fast,
+        quiet=quiet,
+        verbose=verbose,
     ).execute()

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from tifbpf.cli import options
+from tifbpf.cli.help import examples
+
+if TYPE_CHECKING:
+    from tifbpf.recording.metadata import Metadata
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("stat", context_settings={"allow_interspersed_args": False})(stat)
+    app.command(
+        "stat",
+        context_settings={"allow_interspersed_args": False},
+        epilog=examples("tifbpf stat -d 10", "tifbpf stat --pid 4242 -- sleep 5"),
+    )(stat)
 
 
 def stat(
@@ -31,11 +40,12 @@ def stat(
     latency: options.Latency = False,
     slow_only: options.SlowOnly = False,
     setters: options.Setters = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Count exits and print a summary.
 
     For a time (-d), while CMD runs, or until Ctrl-C; keeps no file. With CMD it goes to stderr, as in
-    perf stat, and the exit code is CMD's. Example: tifbpf stat -- make
+    perf stat, and the exit code is CMD's.
     """
     options.check_end(duration, command, only_command)
     wanted = options.collect(
@@ -58,7 +68,12 @@ def stat(
     import tempfile
     from pathlib import Path
 
+    from tifbpf.recorder import basis
     from tifbpf.recorder.record import record
+
+    def attached(metadata: Metadata) -> None:
+        for line in basis.lines(metadata):
+            print(f"tifbpf: {line}", file=sys.stderr)
 
     with tempfile.TemporaryDirectory(prefix="tifbpf-") as directory:
         recording = Path(directory, "stat.tif.parquet")
@@ -68,6 +83,7 @@ def stat(
             duration_ns=None if duration is None else round(duration * 1e9),
             command=command or (),
             only_command=only_command,
+            on_attached=attached if verbose else None,
         )
         # pandas comes when nothing is attached any more.
         import tifbpf

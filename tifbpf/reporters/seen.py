@@ -166,9 +166,10 @@ def _two_slowpaths(joined: Joined) -> Iterator[str]:
         f"{numbers.count(joined.slow)}) needed the full pt_regs"
     )
     if joined.no_pt_regs:
+        every = joined.reschedule_only == joined.no_pt_regs
         text += (
             f"; a second slowpath without them would have served {numbers.count(joined.no_pt_regs)}, "
-            f"{numbers.count(joined.reschedule_only)} of which did nothing but reschedule"
+            f"{'all' if every else numbers.count(joined.reschedule_only)} of which did nothing but reschedule"
         )
     if joined.unknown_pt_regs:
         text += f"; of {numbers.count(joined.unknown_pt_regs)} it is not known"
