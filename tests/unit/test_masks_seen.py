@@ -15,7 +15,7 @@ from tests.unit.recordings import all_exits, covered, everything, row, slow_only
 from tifbpf.cli.app import run
 from tifbpf.layouts import catalogue
 from tifbpf.layouts.model import Context, Layout
-from tifbpf.recording.metadata import Kernel, ObserverEffect, UnseenBit
+from tifbpf.recording.metadata import Kernel, Losses, ObserverEffect, UnseenBit
 from tifbpf.reporters import html, schema, seen
 
 # 3.13: NOTIFY_RESUME 0x2, SIGPENDING 0x4, NEED_RESCHED 0x8, SYSCALL_EMU 0x40, UPROBE 0x1000, 5 unnamed.
@@ -83,7 +83,7 @@ def test_the_conclusion_is_the_mails_from_evidence(tmp_path: Path) -> None:
             f"_TIF_WORK_MASK; {everywhere}"
         ),
         "Dead by the audit and never seen, so it can be discarded: bit5, bit9, bit13, bit14 and bit15.",
-        "UPROBE is a hazard alone, and was not seen alone: it triggered in 7 exits, never alone.",
+        "UPROBE is a hazard alone in syscall exits, and was not alone there: it triggered in 7 exits.",
         (
             "13.0 % of slow exits (27 of 207) needed the full pt_regs; a second slowpath without them "
             "would have served 180, 120 of which did nothing but reschedule."
@@ -107,6 +107,44 @@ def test_a_hazard_that_was_alone_stands_out(tmp_path: Path) -> None:
         "UPROBE, which the audit calls a hazard, was the only trigger of 1 exit: alone it would loop at "
         "int_with_check for ever"
     )
+
+
+def test_a_hazard_alone_where_it_is_handled_is_none(tmp_path: Path) -> None:
+    # The mail: on the paranoid_userspace path "getting solitary UPROBE is legitimate".
+    found = mail(tmp_path, row(0x1000, 3, None, context="exception"))
+    assert found.unexpected == ()
+    assert line(found, "UPROBE").sole == 3
+    assert (
+        "UPROBE is a hazard alone in syscall exits, and was not alone there: it triggered in 10 exits."
+        in found.conclusion
+    )
+
+
+def test_work_that_nobody_does_needs_no_registers(tmp_path: Path) -> None:
+    rows = [row(0x40, 13, None)]
+    found = joined(tmp_path, rows, layout=layout_313(), kernel=KERNEL_313, contexts=everything())
+    assert (
+        "0 % of slow exits (0 of 13) needed the full pt_regs; a second slowpath without them would have "
+        "served 13, 0 of which did nothing but reschedule." in found.conclusion
+    )
+
+
+def test_where_only_slow_exits_were_seen_the_claim_says_so(tmp_path: Path) -> None:
+    interrupts = slow_only(Context.INTERRUPT, denominator=None)
+    contexts = (covered(Context.SYSCALL), interrupts, uncovered(Context.EXCEPTION))
+    rows = [row(0, 90), row(0x1, 10), row(0x10, 30, context="interrupt")]
+    found = joined(tmp_path, rows, contexts=contexts)
+    (claim,) = [text for text in found.conclusion if "UPROBE" in text]
+    assert claim.endswith(
+        "in 100 syscall exits over 10.0 s they were never set (of interrupt exits only the slow ones were "
+        "seen, and none was for it; no exception exits were looked at)."
+    )
+
+
+def test_losses_limit_the_claim(tmp_path: Path) -> None:
+    found = joined(tmp_path, [row(0x1, 10)], losses=Losses(map_full=500))
+    (claim,) = [text for text in found.conclusion if "UPROBE" in text]
+    assert claim.endswith("; 500 exits more were seen and lost).")
 
 
 def test_a_bit_that_costs_a_slowpath_for_nothing_is_counted(tmp_path: Path) -> None:
@@ -196,7 +234,15 @@ def test_the_command_ends_with_the_evidence(
         assert kernel["conclusion"] == list(mail(tmp_path).conclusion)
     else:
         assert "in 1,107" in said
+        assert "Before you quote these figures" not in said
         assert " ".join(said.split()).endswith("120 of which did nothing but reschedule.")
+
+
+def test_the_command_says_what_limits_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.tif.parquet", [row(0x1, 10)], losses=Losses(map_full=500))
+    assert run(["masks", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "500" in said[said.index("Before you quote these figures") : said.index("Conclusion")]
 
 
 def test_the_page_has_a_chapter_of_it(tmp_path: Path) -> None:

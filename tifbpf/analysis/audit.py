@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from tifbpf.analysis.classes import BitName
+from tifbpf.analysis.classes import BitName, decode
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.recordings import Recordings
 from tifbpf.layouts.audit import Audit, AuditedBit, audit
 from tifbpf.layouts.model import Context, Layout
 from tifbpf.layouts.verdicts import Verdict
+from tifbpf.recording.paths import ExitPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,15 @@ class SeenBit:
     uncounted: tuple[Context, ...]
     """Those that it would make slow and among which it was not."""
     seconds: float
-    """For how long exits of `counted` were covered."""
+    """For how long the exits of `counted` were."""
     present: int | None
     """Exits that carried it."""
     exits: int | None
     """All exits of `counted`."""
     trigger: int | None
     sole: int | None
+    sole_in: Mapping[Context, int]
+    """`sole` by context; where it was not is left out."""
     share_of_slow: float | None
     taken_out: bool
     """The recorder's own hook sets it, so it is in no count."""
@@ -62,6 +66,8 @@ class Joined:
     covered: tuple[Context, ...]
     seconds: float
     slow: int
+    lost: int
+    """Exits that were seen and are in no count."""
     pt_regs: int
     """Slow exits whose work needed the full pt_regs."""
     no_pt_regs: int
@@ -86,6 +92,7 @@ def join(recordings: Recordings) -> tuple[Joined, ...]:
 
 def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> Joined:
     observed = Observed(recordings.recordings)
+    alone = _alone(layout, recordings.words())
     covered = tuple(context for context in Context if observed.covered(context))
     # The options of a kernel are not in its recordings.
     audited = audit(layout)
@@ -96,16 +103,35 @@ def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> 
         covered=covered,
         seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
         slow=int(needs.drop("reschedule_only").sum()),
+        lost=sum(metadata.totals.losses.total for metadata in recordings.metadata),
         pt_regs=int(needs["pt_regs"]),
         no_pt_regs=int(needs["no_pt_regs"]),
         unknown_pt_regs=int(needs["unknown"]),
         reschedule_only=int(needs["reschedule_only"]),
-        bits=tuple(_bits(layout, audited, observed, covered, recordings.bits())),
+        bits=tuple(_bits(layout, audited, observed, covered, recordings.bits(), alone)),
     )
 
 
+def _alone(layout: Layout, words: pd.DataFrame) -> dict[BitName, Counter[Context]]:
+    """Return how many slow exits each bit triggered alone, by context."""
+    found: dict[BitName, Counter[Context]] = {}
+    slow = words[words["path"] == ExitPath.SLOW].reset_index()
+    for context, tif, work, count in zip(
+        slow["context"], slow["tif_value"], slow["syscall_work_value"], slow["count"], strict=True
+    ):
+        triggers = decode(layout, Context(context), int(tif), None if pd.isna(work) else int(work)).triggers
+        if len(triggers) == 1:
+            found.setdefault(triggers[0], Counter())[Context(context)] += int(count)
+    return found
+
+
 def _bits(
-    layout: Layout, audited: Audit, observed: Observed, covered: tuple[Context, ...], frame: pd.DataFrame
+    layout: Layout,
+    audited: Audit,
+    observed: Observed,
+    covered: tuple[Context, ...],
+    frame: pd.DataFrame,
+    alone: Mapping[BitName, Mapping[Context, int]],
 ) -> Iterator[SeenBit]:
     lines: dict[Hashable, dict[Hashable, Any]] = frame.astype(object).to_dict("index")
     for bit in audited.bits:
@@ -121,11 +147,13 @@ def _bits(
             covered=tuple(context for context in tested if context in covered),
             counted=counted,
             uncounted=tuple(context for context in tested if context not in counted),
-            seconds=max((observed.seconds(context) for context in counted), default=0.0),
+            # Of recordings that covered different contexts, the time for which all of these were counted.
+            seconds=min((observed.seconds_counted(context) for context in counted), default=0.0),
             present=_count(line, "present"),
             exits=_count(line, "exits"),
             trigger=_count(line, "trigger"),
             sole=_count(line, "sole"),
+            sole_in=alone.get(BitName(bit.word, bit.name), {}),
             share_of_slow=_known(line, "share_of_slow"),
             taken_out=bool(line.get("taken_out", False)),
         )

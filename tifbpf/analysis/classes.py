@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from tifbpf.layouts.model import Context, Layout, Word
+from tifbpf.layouts.model import NOBODY, Bit, Context, Layout, Word
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 
@@ -81,8 +81,15 @@ def decode(layout: Layout, context: Context, tif: int, syscall_work: int | None)
         triggers += (BitName(word, name) for name in layout.names(word, work))
         for number in _numbers(work):
             bit = layout.at(word, number)
-            needs.append(bit.needs_pt_regs if bit else None)
+            needs.append(_needs_pt_regs(bit))
     return Decoded(tuple(bits), tuple(triggers), _need(needs))
+
+
+def _needs_pt_regs(bit: Bit | None) -> bool | None:
+    if bit is None:
+        return None
+    # Where nobody does anything for the bit, nothing is needed.
+    return False if bit.handler == NOBODY else bit.needs_pt_regs
 
 
 def _numbers(value: int) -> Iterator[int]:

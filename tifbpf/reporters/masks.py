@@ -47,6 +47,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a mail said of these masks, checked; only for the kernel that it speaks of."""
     seen: schema.MaskAudit | None = None
     """What recordings of this kernel saw of its mask bits, where any were given."""
+    caveats: tuple[str, ...] = ()
+    """What limits what the recordings say."""
     conclusion: tuple[str, ...]
 
 
@@ -104,6 +106,7 @@ def sections(
         *machine_code,
         *_claims(document),
         _sources(document),
+        *_caveats(document),
         Section(title="Conclusion", notes=document.conclusion),
     )
 
@@ -274,6 +277,11 @@ def _claims(document: Document) -> Iterator[Section]:
         subject=f"{mail.author}, {mail.date}, {mail.list}",
         table=Table((Column("", Kind.FIXED, "bit"), _TEXT), tuple(rows)),
     )
+
+
+def _caveats(document: Document) -> Iterator[Section]:
+    if document.caveats:
+        yield Section(title="Before you quote these figures", warnings=document.caveats)
 
 
 def _sources(document: Document) -> Section:

@@ -9,8 +9,9 @@ import msgspec
 from tifbpf.analysis import Recordings
 from tifbpf.analysis.audit import Joined, SeenBit, join
 from tifbpf.layouts.model import NOBODY
-from tifbpf.layouts.verdicts import Verdict
+from tifbpf.layouts.verdicts import Finding, Verdict
 from tifbpf.reporters import mask_bits, masks, names, numbers, schema
+from tifbpf.reporters.caveats import caveats
 from tifbpf.reporters.tables import Section
 
 
@@ -22,13 +23,15 @@ def build(recordings: Recordings) -> tuple[schema.MaskAudit, ...]:
 def documents(recordings: Recordings) -> tuple[masks.Document, ...]:
     """Return the audit of each layout that `recordings` have, with what they saw and conclude."""
     found = []
+    limits = tuple(caveat.text for caveat in caveats(recordings))
     for joined in join(recordings):
         metadata = [recordings.metadata[place] for place in joined.places]
         kernels = ", ".join(dict.fromkeys(one.kernel.release for one in metadata))
         evidence = dict.fromkeys(item for one in metadata for item in one.layout_evidence)
         document = masks.build(kernels, metadata[0].layout, evidence=tuple(evidence))
         seen = line(joined)
-        found.append(msgspec.structs.replace(document, seen=seen, conclusion=seen.conclusion))
+        replace = msgspec.structs.replace
+        found.append(replace(document, seen=seen, caveats=limits, conclusion=seen.conclusion))
     return tuple(found)
 
 
@@ -95,11 +98,12 @@ def _unexpected(joined: Joined) -> Iterator[str]:
                 "somebody sets it whom the audit does not know, or this layout is not the kernel's."
             )
     for bit in _having(joined.bits, Verdict.HAZARD):
-        if bit.sole:
-            yield (
-                f"{_name(bit)}, which the audit calls a hazard, was the only trigger of "
-                f"{_exits(bit.sole)}: {_finding(bit, Verdict.HAZARD)}."
-            )
+        for finding in _hazard(bit):
+            if alone := _alone(bit, finding):
+                yield (
+                    f"{_name(bit)}, which the audit calls a hazard, was the only trigger of {_exits(alone)}: "
+                    f"{finding.text}."
+                )
 
 
 def _never(joined: Joined) -> Iterator[str]:
@@ -114,10 +118,16 @@ def _never(joined: Joined) -> Iterator[str]:
             f"{numbers.count(first.exits)} {where} exits over {numbers.duration(first.seconds)} "
             f"{'they were' if several else 'it was'} never set"
         )
-        if first.uncounted:
-            missing = _listed([context.value for context in first.uncounted], "or")
-            text += f" (no {missing} exits were looked at)"
-        yield f"{text}."
+        half = [context.value for context in first.uncounted if context in first.covered]
+        missing = [context.value for context in first.uncounted if context not in first.covered]
+        limits = []
+        if half:
+            limits.append(f"of {_listed(half)} exits only the slow ones were seen, and none was for it")
+        if missing:
+            limits.append(f"no {_listed(missing, 'or')} exits were looked at")
+        if joined.lost:
+            limits.append(f"{_exits(joined.lost)} more were seen and lost")
+        yield f"{text} ({'; '.join(limits)})." if limits else f"{text}."
 
 
 def _idle(joined: Joined) -> Iterator[str]:
@@ -134,12 +144,21 @@ def _dead(bits: Iterable[SeenBit]) -> Iterator[str]:
 
 def _hazards(bits: Iterable[SeenBit]) -> Iterator[str]:
     for bit in _having(bits, Verdict.HAZARD):
-        if bit.sole == 0:
-            triggered = f"it triggered in {_exits(bit.trigger)}, never alone"
-            yield (
-                f"{_name(bit)} is a hazard alone, and was not seen alone: "
-                f"{triggered if bit.trigger else 'it never triggered'}."
-            )
+        for finding in _hazard(bit):
+            if bit.sole is not None and not _alone(bit, finding):
+                where = _listed([context.value for context in finding.contexts or bit.audited.contexts])
+                seen = f"it triggered in {_exits(bit.trigger)}" if bit.trigger else "it never triggered"
+                yield f"{_name(bit)} is a hazard alone in {where} exits, and was not alone there: {seen}."
+
+
+def _hazard(bit: SeenBit) -> list[Finding]:
+    return [finding for finding in bit.audited.findings if finding.verdict is Verdict.HAZARD]
+
+
+def _alone(bit: SeenBit, finding: Finding) -> int:
+    """Return how many exits the bit triggered alone, of those that the finding is about."""
+    about = finding.contexts or tuple(bit.sole_in)
+    return sum(count for context, count in bit.sole_in.items() if context in about)
 
 
 def _wasted(bits: Iterable[SeenBit]) -> Iterator[str]:
@@ -195,10 +214,6 @@ def _grouped(bits: Iterable[SeenBit], key: Callable[[SeenBit], Hashable]) -> Ite
 
 def _having(bits: Iterable[SeenBit], verdict: Verdict) -> list[SeenBit]:
     return [bit for bit in bits if bit.audited.has(verdict)]
-
-
-def _finding(bit: SeenBit, verdict: Verdict) -> str:
-    return next(finding.text for finding in bit.audited.findings if finding.verdict is verdict)
 
 
 def _exits(count: int | None) -> str:
