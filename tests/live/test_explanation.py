@@ -29,13 +29,6 @@ BY = ("--by", "syscall,comm,pid", "--only-command")
             "Work that cannot wait was queued",
             marks=pytest.mark.requires("io_uring"),
         ),
-        pytest.param(
-            "audit",
-            "SYSCALL_AUDIT",
-            "getppid",
-            "Audit is or was on",
-            marks=pytest.mark.requires("audit_on"),
-        ),
     ],
 )
 def test_the_first_sentence_names_bit_process_and_system_call(
@@ -53,6 +46,18 @@ def test_the_first_sentence_names_bit_process_and_system_call(
     said = dict(explanation.reasons(found, 0))
     assert said["Probable cause"].startswith(cause)
     assert said["Check"]
+
+
+@pytest.mark.requires("audit_on")
+def test_an_audited_process(output: Path) -> None:
+    """Every system call is slow for it, of who was forked since audit is on: none stands out."""
+    recordings, _ = record(output, *BY, "--", *exercise("audit", N))
+    found = model.build(recordings).explanation
+    finding = found.findings[0]
+    assert finding.slow >= N * 0.9
+    name = names.bit(running_layout.bit("SYSCALL_AUDIT").word, "SYSCALL_AUDIT")
+    assert f"of slow exits carried {name} alone" in finding.sentence
+    assert dict(explanation.reasons(found, 0))["Probable cause"].startswith("Audit is or was on")
 
 
 def test_a_traced_process_and_its_tracer(output: Path) -> None:
