@@ -1,6 +1,8 @@
-"""Text from outside, made harmless for one line of output."""
+"""Text for one line of output: made harmless where it is from outside, and put together."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -19,3 +21,13 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape", "surrogatepass").decode("ascii")
         for character in text
     )
+
+
+def listed(items: Iterable[str], conjunction: str = "and") -> str:
+    """Return `items` as a sentence has them.
+
+    >>> listed(["UPROBE"]), listed(["5", "9", "13"]), listed(["interrupt", "exception"], "or"), listed([])
+    ('UPROBE', '5, 9 and 13', 'interrupt or exception', '')
+    """
+    *before, last = list(items) or [""]
+    return f"{', '.join(before)} {conjunction} {last}" if before else last

@@ -84,10 +84,14 @@ def join(recordings: Recordings) -> tuple[Joined, ...]:
     places: dict[Layout, list[int]] = {}
     for place, metadata in enumerate(recordings.metadata):
         places.setdefault(metadata.layout, []).append(place)
-    return tuple(
-        _joined(layout, tuple(found), Recordings([recordings.recordings[place] for place in found]))
-        for layout, found in places.items()
-    )
+    return tuple(_joined(layout, tuple(found), _those(recordings, found)) for layout, found in places.items())
+
+
+def _those(recordings: Recordings, places: list[int]) -> Recordings:
+    # Nearly always all of them, whose sums are known by now.
+    if len(places) == len(recordings.recordings):
+        return recordings
+    return Recordings([recordings.recordings[place] for place in places])
 
 
 def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> Joined:

@@ -39,6 +39,13 @@ def _names(places: pd.Series, values: pd.Series, word: Word, recordings: Sequenc
     return pd.Series([names.get(pair) for pair in pairs], index=values.index, dtype="str")
 
 
+def split(joined: str | None) -> tuple[str, ...] | None:
+    """Return the names that `name_words` joined: () for no bit, None for a word that the kernel has not."""
+    if joined is None:
+        return None
+    return () if joined == NONE_SET else tuple(joined.split("|"))
+
+
 def words(frame: pd.DataFrame, recordings: Sequence[Recording], observed: Observed) -> pd.DataFrame:
     """Return the commonest words; see `Recordings.words`."""
     named = name_words(frame, recordings)

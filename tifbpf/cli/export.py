@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +84,7 @@ def export(
         route=route,
         headers=headers,
         map_size=map_size,
-        latency=False,
         slow_only=slow_only,
-        setters=False,
-        command_line=["tifbpf", *sys.argv[1:]],
     )
     from tifbpf.metrics.__main__ import Job, Listen, Write
 

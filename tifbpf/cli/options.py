@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,10 +138,9 @@ def collect(
     route: str | None,
     headers: Path | None,
     map_size: int | None,
-    latency: bool,
     slow_only: bool,
-    setters: bool,
-    command_line: list[str],
+    latency: bool = False,
+    setters: bool = False,
 ) -> Options:
     """Return the session's options.
 
@@ -167,7 +167,7 @@ def collect(
         setters=setters,
         route=route,
         headers=headers,
-        command=tuple(command_line),
+        command=("tifbpf", *sys.argv[1:]),
         max_classes=map_size or MAX_CLASSES,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -80,7 +79,6 @@ def record(
         latency=latency,
         slow_only=slow_only,
         setters=setters,
-        command_line=["tifbpf", *sys.argv[1:]],
     )
     from tifbpf.recorder.__main__ import Job
 

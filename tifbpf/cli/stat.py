@@ -63,7 +63,6 @@ def stat(
         latency=latency,
         slow_only=slow_only,
         setters=setters,
-        command_line=["tifbpf", *sys.argv[1:]],
     )
     import tempfile
     from pathlib import Path

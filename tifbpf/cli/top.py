@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -80,10 +79,7 @@ def top(
         route=route,
         headers=headers,
         map_size=map_size,
-        latency=False,
         slow_only=slow_only,
-        setters=False,
-        command_line=["tifbpf", *sys.argv[1:]],
     )
     from tifbpf.live.account import View
     from tifbpf.live.keys import State

@@ -10,6 +10,7 @@ import msgspec
 from tifbpf.layouts.model import NOBODY, Bit, Context
 from tifbpf.layouts.paths import ExitPath
 from tifbpf.layouts.set_by import SetBy
+from tifbpf.text import listed
 
 
 class Verdict(StrEnum):
@@ -77,7 +78,7 @@ def findings(case: Case) -> Iterator[Finding]:
     elif not case.tested and case.doubtful:
         yield Finding(
             verdict=Verdict.UNKNOWN,
-            text=f"in {_listed(case.doubtful)}, and whether anything tests that is not known",
+            text=f"in {listed(case.doubtful)}, and whether anything tests that is not known",
             source=case.bit.source,
         )
     elif not case.tested:
@@ -87,7 +88,7 @@ def findings(case: Case) -> Iterator[Finding]:
     elif case.bit.handler is None:
         yield Finding(
             verdict=Verdict.UNKNOWN,
-            text=f"in {_listed(case.exits)}, and what handles it is not known",
+            text=f"in {listed(case.exits)}, and what handles it is not known",
             source=case.bit.source,
         )
     else:
@@ -105,12 +106,12 @@ def _outside(case: Case) -> Iterator[Finding]:
 
 
 def _dead(case: Case) -> Finding:
-    setter, exits = case.setter, _listed(case.exits)
+    setter, exits = case.setter, listed(case.exits)
     if not case.named:
         text, source = f"in {exits} and without a name, so nobody sets it", case.bit.source
     elif setter is not None and setter.functions:
         options = " or ".join(f"CONFIG_{option}" for option in setter.config)
-        functions = _listed([f"{function}()" for function in setter.functions])
+        functions = listed([f"{function}()" for function in setter.functions])
         text = f"in {exits}; only {functions} would set it, and this kernel is built without {options}"
         source = setter.provenance
     else:
@@ -118,7 +119,7 @@ def _dead(case: Case) -> Finding:
         source = setter.provenance if setter else case.bit.source
     loops = [way.name for way in case.through if way.loops & case.bit.value]
     if loops:
-        text += f" (whoever did would make an exit loop at {_listed(loops)})"
+        text += f" (whoever did would make an exit loop at {listed(loops)})"
     return Finding(verdict=Verdict.DEAD, text=text, source=source)
 
 
@@ -133,13 +134,13 @@ def _hazards(case: Case) -> Iterator[Finding]:
     for way in case.through:
         if not way.loops & value:
             continue
-        calls = _listed([f"{step.function}()" for step in way.steps], "or")
+        calls = listed([f"{step.function}()" for step in way.steps], "or")
         text = (
             f"alone it would loop at {way.name} for ever: {way.repeats} has it, so the exit does not end, "
             f"and none of {calls} is called there for it"
         )
         if hidden:
-            text += f"; hidden because {_listed(hidden)}"
+            text += f"; hidden because {listed(hidden)}"
         yield Finding(verdict=Verdict.HAZARD, text=text, source=way.source, contexts=way.contexts)
 
 
@@ -152,9 +153,3 @@ def _wasted(case: Case) -> Iterator[Finding]:
         if before:
             text += f"; on the way there, {before[0].name} {before[0].rest}"
         yield Finding(verdict=Verdict.WASTED, text=text, source=way.source, contexts=way.contexts)
-
-
-def _listed(items: list[str] | tuple[str, ...], conjunction: str = "and") -> str:
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {conjunction} {items[-1]}"

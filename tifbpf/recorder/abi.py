@@ -174,3 +174,8 @@ def shared_defines() -> dict[str, int | str | None]:
         "NESTED_INTERRUPT": NESTED_INTERRUPT,
         "PTRACE_EVENTMSG_SYSCALL_EXIT": PTRACE_EVENTMSG_SYSCALL_EXIT,
     }
+
+
+def thread_name(comm: bytes) -> str:
+    """Return what stands in a `char comm[TASK_COMM_LEN]`; bytes that are no UTF-8 as escapes."""
+    return comm.partition(b"\0")[0].decode(errors="backslashreplace")

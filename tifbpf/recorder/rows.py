@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tifbpf.layouts.model import Context
-from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, AbiNumber, ContextNumber
+from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, AbiNumber, ContextNumber, thread_name
 from tifbpf.recorder.cgroups import CgroupNames
 from tifbpf.recorder.drain import CpuClass, Interval, Tally
 from tifbpf.recorder.instrument import Words
@@ -53,7 +53,7 @@ class RowMaker:
             count=tally.count,
             syscall=key.syscall if called else None,
             abi=ABIS[AbiNumber(key.abi)] if called and key.abi is not None else None,
-            comm=None if key.comm is None else _text(key.comm),
+            comm=None if key.comm is None else thread_name(key.comm),
             pid=key.pid,
             cgroup=None if key.cgroup is None else cgroups[key.cgroup],
             cpu=class_.cpu,
@@ -61,7 +61,3 @@ class RowMaker:
             ns=tally.ns if measured else None,
             ns_max=tally.ns_max if measured else None,
         )
-
-
-def _text(comm: bytes) -> str:
-    return comm.split(b"\0", 1)[0].decode(errors="backslashreplace")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tifbpf.errors import NoTypesError
 from tifbpf.host.btf import KernelTypes
 from tifbpf.layouts.model import Layout, Word
-from tifbpf.recorder.abi import CONTEXTS, ContextNumber
+from tifbpf.recorder.abi import CONTEXTS, ContextNumber, thread_name
 from tifbpf.recorder.bpf import Map
 from tifbpf.recorder.hooks import Look, Way
 from tifbpf.recording.metadata import HandlerRuns, Setter
@@ -141,7 +141,7 @@ class Seen:
         counts: Counter[tuple[str, PlannedHook, str, str]] = Counter()
         for key, count in (self._read_settings() - self._settings_before).items():
             bit, comm, target, number = KEY.unpack(key)
-            counts[self._name(bit), self._hooks[number], _text(comm), _text(target)] += count
+            counts[self._name(bit), self._hooks[number], thread_name(comm), thread_name(target)] += count
         return tuple(
             Setter(word=Word.TIF, bit=bit, by=hook.symbol, comm=comm, target=target, count=count)
             for (bit, hook, comm, target), count in counts.most_common()
@@ -181,7 +181,3 @@ class Seen:
 
     def _name(self, bit: int) -> str:
         return self._names.get(bit, f"bit {bit.bit_length() - 1}")
-
-
-def _text(comm: bytes) -> str:
-    return comm.partition(b"\0")[0].decode(errors="backslashreplace")

@@ -10,7 +10,7 @@ import pandas as pd
 from tifbpf import __version__
 from tifbpf.analysis.comparison import CONFIDENCE, Comparison, Measure
 from tifbpf.analysis.recordings import Recordings
-from tifbpf.analysis.words import NONE_SET
+from tifbpf.analysis.words import split
 from tifbpf.reporters import diff_schema as schema
 from tifbpf.reporters.caveats import caveats
 from tifbpf.reporters.model import recording
@@ -39,7 +39,7 @@ def build(comparison: Comparison, top: int = 10) -> schema.Diff:
         ),
         idle_bits=tuple(schema.IdleBit(word=str(bit.word), bit=bit.bit) for bit in comparison.idle_bits()),
         words=tuple(
-            schema.WordLine(context=key[0], tif=_names(key[1]) or (), syscall_work=_names(key[2]), **found)
+            schema.WordLine(context=key[0], tif=split(key[1]) or (), syscall_work=split(key[2]), **found)
             for key, found in _lines(comparison.words(top))
         ),
         words_total=sizes["words"],
@@ -64,12 +64,6 @@ def _side(recordings: Recordings, intervals: int) -> schema.SideLines:
         intervals=intervals,
         caveats=caveats(recordings),
     )
-
-
-def _names(joined: str | None) -> tuple[str, ...] | None:
-    if joined is None:
-        return None
-    return () if joined == NONE_SET else tuple(joined.split("|"))
 
 
 def _lines(frame: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], dict[str, schema.Compared]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tifbpf.reporters import names, numbers, schema
 from tifbpf.reporters.tables import Column, Kind, Section, Table
+from tifbpf.text import listed
 
 if TYPE_CHECKING:
     # `tifbpf doctor` shows sections too, and starts without pandas.
@@ -84,13 +85,13 @@ def sentence(finding: Finding) -> str:
 
     Names stand in it as they are: whoever shows it makes them printable.
     """
-    listed = [names.bit(bit.word, bit.bit) for bit in finding.bits]
-    if not listed:
+    bits = [names.bit(bit.word, bit.bit) for bit in finding.bits]
+    if not bits:
         carried = "had lost their bits when the route looked: what triggered them is unknown"
-    elif len(listed) == 1:
-        carried = f"carried {listed[0]} alone"
+    elif len(bits) == 1:
+        carried = f"carried {bits[0]} alone"
     else:
-        carried = f"carried {', '.join(listed[:-1])} and {listed[-1]} together"
+        carried = f"carried {listed(bits)} together"
     return ", ".join([f"{numbers.share(finding.share)} of slow exits {carried}", *_where(finding)]) + "."
 
 

@@ -17,6 +17,7 @@ from tifbpf.layouts.tested import Tested
 from tifbpf.layouts.verdicts import Verdict
 from tifbpf.reporters import names, schema
 from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
+from tifbpf.text import listed
 
 VERSION = 1
 """Of the JSON document; a member that is taken away or means something else makes a new one."""
@@ -124,8 +125,8 @@ def _masks(document: Document) -> Section:
         if mask.unnamed:
             residues.setdefault(mask.unnamed, []).append(mask.name)
     notes = [
-        f"Bits {_listed(map(str, numbers))} ({sum(1 << number for number in numbers):#x}) of "
-        f"{_listed(masks)} have no name."
+        f"Bits {listed(map(str, numbers))} ({sum(1 << number for number in numbers):#x}) of "
+        f"{listed(masks)} have no name."
         for numbers, masks in residues.items()
     ]
     if empty := [mask.name for mask in audit.masks if not mask.value]:
@@ -307,7 +308,7 @@ def conclusion(audit: Audit) -> tuple[str, ...]:
 
 
 def _names(bits: Iterable[AuditedBit]) -> str:
-    return _listed(names.bit(bit.word, bit.name) for bit in bits)
+    return listed(names.bit(bit.word, bit.name) for bit in bits)
 
 
 def _dead(audit: Audit) -> Iterator[str]:
@@ -315,9 +316,9 @@ def _dead(audit: Audit) -> Iterator[str]:
     if unnamed := [bit for bit in dead if not bit.named]:
         value = sum(1 << bit.number for bit in unnamed)
         exits = [mask.name for mask in audit.masks if mask.use is Use.EXIT and mask.residue]
-        numbers = _listed(str(bit.number) for bit in unnamed)
+        numbers = listed(str(bit.number) for bit in unnamed)
         yield (
-            f"{value:#x} (bits {numbers}) of {_listed(exits)} consists of bits that have no name and that "
+            f"{value:#x} (bits {numbers}) of {listed(exits)} consists of bits that have no name and that "
             "nobody sets: it can be discarded."
         )
     for bit in dead:
@@ -340,7 +341,7 @@ def _wasted(audit: Audit) -> Iterator[str]:
             exits = [mask.name for mask in audit.masks if mask.use is Use.EXIT and mask.name in bit.masks]
             name = names.bit(bit.word, bit.name)
             yield (
-                f"{name} {_text(bit, Verdict.WASTED)}. There is no reason for it to be in {_listed(exits)}."
+                f"{name} {_text(bit, Verdict.WASTED)}. There is no reason for it to be in {listed(exits)}."
             )
 
 
@@ -390,8 +391,3 @@ def _unread(audit: Audit) -> Iterator[str]:
     unread = [bit for bit in audit.bits if bit.set_by is None and _tested(audit, bit)]
     if unread:
         yield f"Who sets {_names(unread)} was not read in the sources of this era."
-
-
-def _listed(items: Iterable[str]) -> str:
-    found = list(items)
-    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}" if found else ""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tifbpf import __version__
 from tifbpf.analysis import Recordings
-from tifbpf.analysis.words import NONE_SET
+from tifbpf.analysis.words import split
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.reader import Recording
 from tifbpf.reporters import coverage, explanation, schema, seen, timeline
@@ -101,18 +101,12 @@ def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
     )
 
 
-def _names(joined: str | None) -> tuple[str, ...] | None:
-    if joined is None:
-        return None
-    return () if joined == NONE_SET else tuple(joined.split("|"))
-
-
 def _words(frame: pd.DataFrame) -> tuple[schema.WordLine, ...]:
     found = []
     for line in _lines(frame):
         for word in Word:
             value = line[f"{word}_value"]
-            line[word] = _names(line[word])
+            line[word] = split(line[word])
             line[f"{word}_value"] = None if value is None else f"{value:#x}"
         found.append(schema.WordLine(**line))
     return tuple(found)
@@ -170,7 +164,7 @@ def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
         contexts=tuple(schema.ContextTimes(**line) for line in contexts),
         bits=tuple(schema.BitTimes(**line) for line in _times(recordings, "bit")),
         words=tuple(
-            schema.WordTimes(**line | {word.value: _names(line[word]) for word in Word})
+            schema.WordTimes(**line | {word.value: split(line[word]) for word in Word})
             for line in words[:top]
         ),
         words_total=len(words),

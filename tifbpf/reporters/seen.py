@@ -13,6 +13,7 @@ from tifbpf.layouts.verdicts import Finding, Verdict
 from tifbpf.reporters import mask_bits, masks, names, numbers, schema
 from tifbpf.reporters.caveats import caveats
 from tifbpf.reporters.tables import Section
+from tifbpf.text import listed
 
 
 def build(recordings: Recordings) -> tuple[schema.MaskAudit, ...]:
@@ -112,9 +113,9 @@ def _never(joined: Joined) -> Iterator[str]:
 
     for bits in _grouped((bit for bit in joined.bits if bit.masks and bit.never), alike):
         first, several = bits[0], len(bits) > 1
-        where = _listed([context.value for context in first.counted])
+        where = listed([context.value for context in first.counted])
         text = (
-            f"{_names(bits)} {'are' if several else 'is'} in {_listed(first.masks)}; in "
+            f"{_names(bits)} {'are' if several else 'is'} in {listed(first.masks)}; in "
             f"{numbers.count(first.exits)} {where} exits over {numbers.duration(first.seconds)} "
             f"{'they were' if several else 'it was'} never set"
         )
@@ -122,9 +123,9 @@ def _never(joined: Joined) -> Iterator[str]:
         missing = [context.value for context in first.uncounted if context not in first.covered]
         limits = []
         if half:
-            limits.append(f"of {_listed(half)} exits only the slow ones were seen, and none was for it")
+            limits.append(f"of {listed(half)} exits only the slow ones were seen, and none was for it")
         if missing:
-            limits.append(f"no {_listed(missing, 'or')} exits were looked at")
+            limits.append(f"no {listed(missing, 'or')} exits were looked at")
         if joined.lost:
             limits.append(f"{_exits(joined.lost)} more were seen and lost")
         yield f"{text} ({'; '.join(limits)})." if limits else f"{text}."
@@ -146,7 +147,7 @@ def _hazards(bits: Iterable[SeenBit]) -> Iterator[str]:
     for bit in _having(bits, Verdict.HAZARD):
         for finding in _hazard(bit):
             if bit.sole is not None and not _alone(bit, finding):
-                where = _listed([context.value for context in finding.contexts or bit.audited.contexts])
+                where = listed([context.value for context in finding.contexts or bit.audited.contexts])
                 seen = f"it triggered in {_exits(bit.trigger)}" if bit.trigger else "it never triggered"
                 yield f"{_name(bit)} is a hazard alone in {where} exits, and was not alone there: {seen}."
 
@@ -225,8 +226,4 @@ def _name(bit: SeenBit) -> str:
 
 
 def _names(bits: Iterable[SeenBit]) -> str:
-    return _listed([_name(bit) for bit in bits])
-
-
-def _listed(items: list[str] | tuple[str, ...], conjunction: str = "and") -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
+    return listed([_name(bit) for bit in bits])
