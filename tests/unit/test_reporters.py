@@ -221,6 +221,10 @@ class TestTerminal:
         assert context.split()[1] in ("78,025", "78,024,691,366,802,526")
         assert context.split()[-2:] in (["2,074", "T"], ["7,802,469,136,680,252", "2,074,074,074,307,416"])
 
+    def test_no_line_ends_in_blanks(self, mixed: schema.Report) -> None:
+        lines = shown(mixed).splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
+
     def test_without_a_terminal_there_is_no_escape(self, mixed: schema.Report) -> None:
         assert "\x1b" not in shown(mixed)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.padding import Padding
+from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
@@ -49,8 +49,22 @@ class _Document:
             style = "tifbpf.heading" if place else "tifbpf.title"
             heading = f"{section.title}: {section.subject}" if section.subject else section.title
             yield Text(printable(heading), style=style, overflow="fold")
-            for block in render.paragraphs(section, width - _INDENT, ascii_only=options.ascii_only):
-                yield Padding(block, (0, 0, 0, _INDENT), expand=False)
+            inner = options.update(width=width - _INDENT)
+            for block in render.paragraphs(section, inner.max_width, ascii_only=options.ascii_only):
+                for line in console.render_lines(block, inner, pad=False):
+                    yield Segment(" " * _INDENT)
+                    yield from _without_padding(line)
+                    yield Segment.line()
+
+
+def _without_padding(line: list[Segment]) -> list[Segment]:
+    """Return `line` up to its last character: what is pasted into a mail should not end in blanks."""
+    kept = list(line)
+    while kept and not kept[-1].text.rstrip():
+        kept.pop()
+    if kept:
+        kept[-1] = kept[-1]._replace(text=kept[-1].text.rstrip())
+    return kept
 
 
 def of_sections(shown: Iterable[Section]) -> _Document:
