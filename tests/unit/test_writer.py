@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -184,3 +185,13 @@ def test_a_disk_that_fails_keeps_what_was_written(tmp_path: Path, monkeypatch: p
     recording.abandon()
     # No temporary file, and the segment that was written.
     assert [path.name for path in segments_directory(output).iterdir()] == ["000000.tif.parquet"]
+
+
+def test_the_metadata_is_in_the_footer_once(tmp_path: Path) -> None:
+    output = tmp_path / "a.tif.parquet"
+    recording = RecordingWriter(output, force=False)
+    flush(recording)
+    recording.finish(metadata())
+    assert footer(output) == metadata()
+    arrow_schema = base64.b64decode(pq.ParquetFile(output).metadata.metadata[b"ARROW:schema"])
+    assert b"00000000-0000-4000" not in arrow_schema

@@ -182,14 +182,15 @@ def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata:
 def _write(tables: Iterable[pa.Table], metadata: Metadata, path: Path) -> None:
     """Write `tables` to `path` in one step: a temporary name, the disk, the rename."""
     temporary = path.with_name(f".{path.name}.tmp")
-    schema = SCHEMA.with_metadata({FOOTER_KEY: encode(metadata)})
     try:
         with temporary.open("wb") as stream:
             with pq.ParquetWriter(
-                stream, schema, compression="zstd", write_page_checksum=True, version="2.6"
+                stream, SCHEMA, compression="zstd", write_page_checksum=True, version="2.6"
             ) as writer:
                 for table in tables:
-                    writer.write_table(table.replace_schema_metadata(schema.metadata))
+                    writer.write_table(table.replace_schema_metadata(None))
+                # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
+                writer.add_key_value_metadata({FOOTER_KEY: encode(metadata)})
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
