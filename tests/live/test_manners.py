@@ -12,7 +12,7 @@ import pytest
 
 import tifbpf
 from tests.live.conftest import TIFBPF, Recorder, run
-from tifbpf.recording.writer import segments_directory
+from tifbpf.recording.place import segments_directory
 
 pytestmark = [pytest.mark.live, pytest.mark.requires("root", "raw_tracepoint")]
 

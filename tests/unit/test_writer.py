@@ -12,7 +12,8 @@ from tifbpf.errors import OutputExistsError, OutputUnwritableError
 from tifbpf.layouts.model import Context
 from tifbpf.recording import writer
 from tifbpf.recording.metadata import FOOTER_KEY, Metadata, decode
-from tifbpf.recording.writer import ExitClass, RecordingWriter, segments_directory
+from tifbpf.recording.place import segments_directory
+from tifbpf.recording.writer import ExitClass, RecordingWriter
 
 SIGPENDING = 0x2
 NEED_FPU_LOAD = 0x80000

@@ -29,9 +29,9 @@ from tifbpf.layouts.model import Context
 from tifbpf.recording.buckets import bounds
 from tifbpf.recording.metadata import FOOTER_KEY, SCHEMA_VERSION, Metadata, Segment, decode, schema_of
 from tifbpf.recording.paths import ExitPath, classify
+from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.recording.process import start_time
 from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
-from tifbpf.recording.writer import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.text import printable
 
 _MAGIC = b"PAR1"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,24 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tifbpf.errors import OutputExistsError, OutputUnwritableError
+from tifbpf.errors import OutputUnwritableError
 from tifbpf.layouts.model import Context
 from tifbpf.recording.columns import column
 from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Segment, encode
 from tifbpf.recording.paths import ExitPath, classify
+from tifbpf.recording.place import Place
 from tifbpf.recording.schema import SCHEMA
 
 SUFFIX = ".tif.parquet"
-SEGMENTS_SUFFIX = ".segments"
+_WHOLE = ".whole.tmp"
+"""All of it, beside the segments, before it becomes the recording."""
 
 # Arrow's own allocator keeps 4 MB more to itself; a recorder writes little, and lives long.
 pa.set_memory_pool(pa.system_memory_pool())
 
 _ROLL_UP = 64
 """So many flushes become one segment: a day at one a second leaves 1,400 files, not 86,400."""
-
-
-def segments_directory(output: Path) -> Path:
-    """Return where the segments of the recording `output` are kept until it is complete."""
-    return output.with_name(output.name + SEGMENTS_SUFFIX)
 
 
 class RecordingWriter:
@@ -51,29 +47,17 @@ class RecordingWriter:
             OutputUnwritableError: it cannot be written.
         """
         self.output = output
-        self._directory = segments_directory(output)
-        self._rolled: list[Path] = []
-        self._singles: list[Path] = []
+        self._rolled: list[str] = []
+        self._singles: list[str] = []
         self._flushes = 0
-        if not force:
-            if output.exists():
-                raise OutputExistsError(
-                    f"{output} exists; name another with -o, or overwrite it with --force"
-                )
-            # An empty one is what a recorder leaves that was killed before its first flush.
-            if self._directory.is_dir() and any(self._directory.iterdir()):
-                raise OutputExistsError(
-                    f"{self._directory} holds an unfinished recording; read it with `tifbpf report "
-                    f"{output}`, or overwrite it with --force"
-                )
         try:
-            if output.is_dir():
-                raise IsADirectoryError(21, "Is a directory")
-            if self._directory.exists():
-                shutil.rmtree(self._directory)
-            self._directory.mkdir()
+            self.place = Place(output, force=force)
         except OSError as error:
             raise _unwritable(output, error) from error
+        self.publish: Callable[[str], None] = self.place.publish
+        """Makes a file beside the segments the recording; `remove_directory` is the last step. Both are
+        somebody else's to do where this process may not."""
+        self.remove_directory: Callable[[], None] = self.place.remove_directory
 
     def flush(
         self,
@@ -100,11 +84,11 @@ class RecordingWriter:
         segment = Segment(first=number, number=number, recorder_pid=recorder[0], recorder_start=recorder[1])
         footer = msgspec.structs.replace(metadata, complete=False, ended="recording", segment=segment)
         table = _table(rows, start_ns, interval_ns, metadata)
-        path = self._directory / f"{number:06}{SUFFIX}"
+        name = f"{number:06}{SUFFIX}"
         try:
-            _write([table], footer, path)
+            self._write([table], footer, name)
             self._flushes += 1
-            self._singles.append(path)
+            self._singles.append(name)
             if len(self._singles) == _ROLL_UP:
                 whole = msgspec.structs.replace(segment, first=number + 1 - _ROLL_UP)
                 self._roll_up(msgspec.structs.replace(footer, segment=whole))
@@ -112,16 +96,15 @@ class RecordingWriter:
             if not self._flushes:
                 raise _unwritable(self.output, error) from error
             raise OutputUnwritableError(
-                f"{self._directory} cannot be written: {error.strerror or error}; what was recorded until "
-                f"then is in it: `tifbpf report {self.output}` reads it"
+                f"{self.place.segments} cannot be written: {error.strerror or error}; what was recorded "
+                f"until then is in it: `tifbpf report {self.output}` reads it"
             ) from error
 
     def _roll_up(self, footer: Metadata) -> None:
         first, *others = self._singles
-        _write(map(_read, self._singles), footer, first)
+        self._write(map(self._read, self._singles), footer, first)
         # A reader that meets the others meanwhile sees from the ranges that it has them already.
-        for path in others:
-            path.unlink()
+        self.place.remove(others)
         self._rolled.append(first)
         self._singles = []
 
@@ -132,31 +115,61 @@ class RecordingWriter:
             OutputUnwritableError: the output cannot be written; the segments stay.
         """
         try:
-            _write(map(_read, [*self._rolled, *self._singles]), metadata, self.output)
-            shutil.rmtree(self._directory)
+            self._write_as(map(self._read, [*self._rolled, *self._singles]), metadata, _WHOLE, self.publish)
+            self.place.remove_files()
+            self.remove_directory()
         except OSError as error:
             raise OutputUnwritableError(
                 f"{self.output} cannot be written ({error.strerror or error}); the recording is safe in "
-                f"{self._directory}, which `tifbpf report` reads"
+                f"{self.place.segments}, which `tifbpf report` reads"
             ) from error
 
     def abandon(self) -> None:
         """Remove the reservation of a recording that never began; keep what has been flushed."""
         if not self._flushes:
             with contextlib.suppress(OSError):
-                self._directory.rmdir()
+                self.remove_directory()
+        self.place.close()
+
+    def _read(self, name: str) -> pa.Table:
+        # Not pq.read_table(), which brings in pyarrow.dataset: half a recorder's memory again.
+        with self.place.open(name) as stream, pq.ParquetFile(stream) as file:
+            return file.read()
+
+    def _write(self, tables: Iterable[pa.Table], metadata: Metadata, name: str) -> None:
+        """Write a segment in one step: a temporary name, the disk, the rename."""
+        temporary = f".{name}.tmp"
+        self._write_as(tables, metadata, temporary, lambda temporary: self.place.rename(temporary, name))
+
+    def _write_as(
+        self,
+        tables: Iterable[pa.Table],
+        metadata: Metadata,
+        temporary: str,
+        put: Callable[[str], None],
+    ) -> None:
+        try:
+            with self.place.create(temporary) as stream:
+                with pq.ParquetWriter(
+                    stream, SCHEMA, compression="zstd", write_page_checksum=True, version="2.6"
+                ) as writer:
+                    for table in tables:
+                        writer.write_table(table.replace_schema_metadata(None))
+                    # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
+                    writer.add_key_value_metadata({FOOTER_KEY: encode(metadata)})
+                stream.flush()
+                os.fsync(stream.fileno())
+            put(temporary)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.place.remove([temporary])
+            raise
 
 
 def _unwritable(output: Path, error: OSError) -> OutputUnwritableError:
     return OutputUnwritableError(
         f"{output} cannot be written: {error.strerror or error}; name another place with -o"
     )
-
-
-def _read(path: Path) -> pa.Table:
-    # Not pq.read_table(), which brings in pyarrow.dataset: half a recorder's memory again.
-    with pq.ParquetFile(path) as file:
-        return file.read()
 
 
 def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata: Metadata) -> pa.Table:
@@ -177,23 +190,3 @@ def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata:
     columns["time"] = [start_ns] * length
     columns["interval_ns"] = [interval_ns] * length
     return pa.table([column(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
-
-
-def _write(tables: Iterable[pa.Table], metadata: Metadata, path: Path) -> None:
-    """Write `tables` to `path` in one step: a temporary name, the disk, the rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            with pq.ParquetWriter(
-                stream, SCHEMA, compression="zstd", write_page_checksum=True, version="2.6"
-            ) as writer:
-                for table in tables:
-                    writer.write_table(table.replace_schema_metadata(None))
-                # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
-                writer.add_key_value_metadata({FOOTER_KEY: encode(metadata)})
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
