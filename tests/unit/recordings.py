@@ -20,6 +20,7 @@ from tifbpf.recording.metadata import (
     Kernel,
     Losses,
     Metadata,
+    Sampling,
     Segment,
     SelfTest,
     Totals,
@@ -248,9 +249,24 @@ def table(rows: Iterable[Mapping[str, Any]], layout: Layout) -> pa.Table:
 def write(path: Path, rows: Iterable[Mapping[str, Any]] = (), **given: Any) -> Path:
     """Write a recording of `rows` to `path`; what `given` says goes into its metadata."""
     rows = list(rows)
+    if given.get("sampling") is not None:
+        given = {"schema": 3, **given}
     about = metadata(rows, **given)
-    save(path, table(rows, about.layout), encode(about))
+    found = table(rows, about.layout)
+    if about.sampling is not None:
+        found = sampled(found, rows, about.sampling)
+    save(path, found, encode(about))
     return path
+
+
+def sampled(found: pa.Table, rows: Iterable[Mapping[str, Any]], sampling: Sampling) -> pa.Table:
+    """Return the columns of a recording that did not look at every exit; `every` may be said by a row."""
+    every = [row.get("every", sampling.every) for row in rows]
+    found = found.rename_columns(["sampled" if name == "count" else name for name in found.column_names])
+    for name, values in (("one_in", [sampling.one_in] * len(every)), ("every", every)):
+        field = pa.field(name, pa.uint32(), nullable=False)
+        found = found.append_column(field, pa.array(values, type=pa.uint32()))
+    return found
 
 
 def save(path: Path, rows: pa.Table, footer: bytes | None) -> None:

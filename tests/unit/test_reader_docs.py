@@ -14,7 +14,7 @@ from tests.unit.recordings import write
 from tests.unit.test_analysis import MIXED
 from tifbpf import text
 from tifbpf.recording import buckets
-from tifbpf.recording.schema import SCHEMA, SINCE
+from tifbpf.recording.schema import SAMPLED, SAMPLED_SCHEMA, SCHEMA, SINCE, WEIGHTS
 from tifbpf.reporters import numbers, render
 from tifbpf.reporters.notebook import Plots
 
@@ -29,8 +29,10 @@ def test_the_schema_is_documented() -> None:
     documented = re.findall(
         r"^\| `(\w+)` \| (\S.*?) \| (yes|no) \|", (DOCS / "recording.md").read_text(), re.MULTILINE
     )
+    sampled = [SAMPLED_SCHEMA.field(name) for name in (SAMPLED, *WEIGHTS.names)]
     assert documented == [
-        (field.name, type_name(field.type), "yes" if field.nullable else "no") for field in SCHEMA
+        (field.name, type_name(field.type), "yes" if field.nullable else "no")
+        for field in [*SCHEMA, *sampled]
     ]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tifbpf.recording.reader import Recording
+from tifbpf.recording.weights import weighted
 
 _NULLABLE = {
     pa.uint64(): pd.UInt64Dtype(),
@@ -20,9 +21,12 @@ _NULLABLE = {
 
 def combine(recordings: Sequence[Recording], places: Iterable[int] | None = None) -> pa.Table:
     """Return the rows of those recordings, all by default, with their place as the column `recording`."""
+    sampled = any(recording.metadata.sampling is not None for recording in recordings)
     tables = []
     for place in range(len(recordings)) if places is None else places:
         table = recordings[place].rows
+        if sampled:
+            table = weighted(table)
         tables.append(table.append_column("recording", pa.repeat(pa.scalar(place, pa.int32()), len(table))))
     return pa.concat_tables(tables).unify_dictionaries()
 

@@ -11,6 +11,7 @@ from tifbpf.conditions.model import Condition
 from tifbpf.layouts.model import Context
 from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.reader import Recording
+from tifbpf.recording.weights import looked_at
 
 _COLUMNS = {"syscall": ("syscall", "abi")}
 """The columns of a dimension that is not one."""
@@ -27,7 +28,7 @@ def judge(condition: Condition, recordings: Sequence[Recording]) -> Verdict:
     for recording in recordings:
         metadata = recording.metadata
         watch = found.watch(metadata, max(metadata.host.cpus, _highest_cpu(recording) + 1))
-        groups = recording.rows.group_by(["context", "word", "syscall_work", *columns])
+        groups = looked_at(recording.rows).group_by(["context", "word", "syscall_work", *columns])
         watch.add(
             ExitClass(context=Context(line.pop("context")), count=line.pop("count_sum"), **line)
             for line in groups.aggregate([("count", "sum")]).to_pylist()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-_CODES = {"int8": "b", "int32": "i", "int64": "q", "uint64": "Q", "timestamp[ns, tz=UTC]": "q"}
+_CODES = {"int8": "b", "int32": "i", "int64": "q", "uint32": "I", "uint64": "Q", "timestamp[ns, tz=UTC]": "q"}
 """Type codes of `array`, which have these sizes on x86-64."""
 
 

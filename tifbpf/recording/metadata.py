@@ -7,7 +7,10 @@ import msgspec
 from tifbpf.layouts.model import Context, Evidence, Layout, Word
 
 FOOTER_KEY = b"tifbpf"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""The latest."""
+EXACT_SCHEMA = 2
+"""Of recordings that looked at every exit, which need nothing of schema 3: an older tifbpf reads them."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +119,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Exits that are missing in `counted`: what counts them saw them, and lost them."""
     filtered: int = 0
     """Exits that a filter left out; in neither of the others."""
+    not_sampled: int = 0
+    """Exits that `--sample` passed by without a look, filters and tifbpf's own included; in none of the
+    others."""
+    not_sampled_of_all: int = 0
+    """Those that it passed by of what `counted` counts."""
     not_followed: int = 0
     """Children that `--pid` should have followed and could not, there being too many; their exits count as
     filtered."""
@@ -147,6 +155,38 @@ class HandlerRuns(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of how much of the time is recorded."""
+
+    at_ns: int
+    """Since the recording's start."""
+    every: int
+    """From then on one in so many parts of the time."""
+    cost: float
+    """What the recorder took of the CPUs' time until then, in per cent."""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the exits was looked at, where that was not every one. Rows say what each stands for."""
+
+    one_in: int = 1
+    """`--sample`: of the exits that passed a hook, one in so many at random was looked at."""
+    every: int = 1
+    """`--duty`: one in so many parts of the time was recorded, until a step changed that."""
+    max_overhead: float | None = None
+    """`--max-overhead`, in per cent of the time of all CPUs; None where it was not asked for."""
+    cost: float | None = None
+    """What the recorder took of it over the last interval, as far as it can be measured; None: not yet."""
+    steps: tuple[Step, ...] = ()
+    recorded_ns: int = 0
+    """For how long exits were looked at; `duration_ns` is the time that this stands for."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every exit was looked at after all."""
+        return self.one_in == 1 and self.every == 1 and not self.steps
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a file a segment of an unfinished recording."""
 
@@ -161,7 +201,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Everything beside the rows."""
 
-    schema: int = SCHEMA_VERSION
+    schema: int = EXACT_SCHEMA
     tifbpf: str
     """The version that wrote it."""
     id: str
@@ -184,9 +224,14 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int
     """Since the epoch, UTC."""
     duration_ns: int
-    """By the monotonic clock, from attaching to the last read; of a segment: since the recording's start."""
+    """By the monotonic clock, from attaching to the last read; of a segment: since the recording's start.
+    Where a part of the time was recorded: what that stands for, the sum of each interval's length times its
+    `every`."""
     totals: Totals
-    """Since the recording's start, in a segment too."""
+    """Since the recording's start, in a segment too. Exits that were looked at, also where each stands for
+    several."""
+    sampling: Sampling | None = None
+    """None where every exit was looked at; else the schema is 3."""
     setters: tuple[Setter, ...] | None = None
     """Since the recording's start; None where it was not recorded, () where nobody set a bit."""
     setters_lost: int = 0

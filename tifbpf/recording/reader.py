@@ -27,11 +27,21 @@ from tifbpf.errors import (
 )
 from tifbpf.layouts.model import Context
 from tifbpf.recording.buckets import bounds
-from tifbpf.recording.metadata import FOOTER_KEY, SCHEMA_VERSION, Metadata, Segment, decode, schema_of
+from tifbpf.recording.metadata import (
+    EXACT_SCHEMA,
+    FOOTER_KEY,
+    SCHEMA_VERSION,
+    Metadata,
+    Sampling,
+    Segment,
+    decode,
+    schema_of,
+)
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.recording.process import start_time
-from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
+from tifbpf.recording.schema import DIMENSIONS, WEIGHTS, columns_of, upgraded
+from tifbpf.recording.weights import looked_at, scaled
 from tifbpf.text import printable
 
 _MAGIC = b"PAR1"
@@ -64,13 +74,20 @@ class Recording:
     """Of segments: the last one's, whose totals cover all of them."""
     state: State
     rows: pa.Table
-    """The columns of `tifbpf.recording.schema.SCHEMA`."""
+    """The columns of `tifbpf.recording.schema.SCHEMA`; where not every exit was looked at, those of
+    `tifbpf.recording.weights.scaled`, whose counts are estimates of all exits."""
     duration_ns: int
     """What the rows cover; shorter than the metadata's where segments are missing."""
     gaps: tuple[tuple[int, int], ...] = ()
     """The flushes that are missing between segments, each from first to last."""
     missing: int = 0
     """Exits that were recorded in the gaps."""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether counts are estimates, not every exit having been looked at."""
+        sampling = self.metadata.sampling
+        return sampling is not None and not sampling.exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +210,17 @@ def _parse(path: Path, stream: BinaryIO) -> _Part:
         _check_columns(path, file.schema_arrow, columns)
         rows = file.read(columns=columns.names)
         rows.validate(full=True)
-        rows = upgraded(rows.unify_dictionaries())
+        rows = rows.unify_dictionaries()
+        if metadata.sampling is None:
+            rows = upgraded(rows)
     # pyarrow reports what it cannot read as an ArrowException, an OSError or a decoding error of Python's.
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, _first_line(error)) from error
     _check_rows(path, metadata, rows)
-    _check_times(path, metadata, rows)
+    _check_times(path, metadata, looked_at(rows))
+    if metadata.sampling is not None:
+        _check_weights(path, metadata.sampling, rows)
+        rows = scaled(rows)
     return _Part(path, metadata, rows)
 
 
@@ -219,6 +241,8 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
         raise _damaged(path, "its footer does not say how each of the three contexts was observed")
     if unknown := set(metadata.dimensions) - set(DIMENSIONS):
         raise _damaged(path, f"its footer has unknown dimensions: {', '.join(sorted(unknown))}")
+    if (metadata.sampling is not None) != (metadata.schema > EXACT_SCHEMA):
+        raise _damaged(path, "its schema and its footer do not agree on whether every exit was looked at")
     if metadata.duration_ns < 0 or metadata.interval_ns < 0:
         raise _damaged(path, "its footer has a duration below zero")
     return metadata
@@ -288,6 +312,18 @@ def _check_times(path: Path, metadata: Metadata, rows: pa.Table) -> None:
             and exits * least <= kind["ns_sum"] <= exits * most
         ):
             raise _damaged(path, f"times of the bucket {bucket} are not between {least} and {most} ns")
+
+
+def _check_weights(path: Path, sampling: Sampling, rows: pa.Table) -> None:
+    """Check what an exit stands for: by --sample always the same, by --duty what was asked for or a step."""
+    every = {sampling.every, *(step.every for step in sampling.steps)}
+    for kind in rows.group_by(WEIGHTS.names).aggregate([]).to_pylist():
+        if kind["one_in"] != sampling.one_in or kind["every"] not in every or 0 in kind.values():
+            raise _damaged(
+                path,
+                f"in a row each exit stands for {kind['one_in']} times {kind['every']}, and its footer says "
+                "otherwise",
+            )
 
 
 def _assemble(parts: Sequence[_Part]) -> Recording:
@@ -374,7 +410,7 @@ class _Counts:
     @classmethod
     def of(cls, rows: pa.Table) -> _Counts:
         counts = dict.fromkeys(ExitPath, 0)
-        for line in rows.group_by(["path"]).aggregate([("count", "sum")]).to_pylist():
+        for line in looked_at(rows).group_by(["path"]).aggregate([("count", "sum")]).to_pylist():
             counts[ExitPath(line["path"])] += line["count_sum"]
         return cls(recorded=counts[ExitPath.FAST] + counts[ExitPath.SLOW], counted=counts[ExitPath.ALL])
 

@@ -48,12 +48,34 @@ SCHEMA = pa.schema(
     ]
 )
 
+COUNT = "count"
+SAMPLED = "sampled"
+"""What `count` is called in the file of a recording that did not look at every exit, so that nobody adds up
+by mistake what has to be scaled first."""
+
+WEIGHTS = pa.schema(
+    [
+        # How many exits each that was looked at stands for, by --sample; 1: every exit was.
+        pa.field("one_in", pa.uint32(), nullable=False),
+        # How many times its own length the interval stands for, by --duty and --max-overhead.
+        pa.field("every", pa.uint32(), nullable=False),
+    ]
+)
+"""The columns that such a recording has besides; an exit stands for `one_in * every`."""
+
+SAMPLED_SCHEMA = pa.schema(
+    [*(field.with_name(SAMPLED) if field.name == COUNT else field for field in SCHEMA), *WEIGHTS]
+)
+"""The columns of such a recording (schema 3)."""
+
 SINCE = {"latency_log2": 2, "ns_max": 2}
 """The schema with which a column came; the others were always there."""
 
 
 def columns_of(version: int) -> pa.Schema:
     """Return the columns of recordings with that schema version."""
+    if version == 3:
+        return SAMPLED_SCHEMA
     fields = [field for field in SCHEMA if SINCE.get(field.name, 1) <= version]
     if version < 2:
         # There was no row without a word: nothing but a route counted all exits.
@@ -62,7 +84,10 @@ def columns_of(version: int) -> pa.Schema:
 
 
 def upgraded(table: pa.Table) -> pa.Table:
-    """Return the rows of any version with the columns of `SCHEMA`; those that it lacks are null."""
+    """Return the rows of any version of exact recordings with the columns of `SCHEMA`.
+
+    Those that it lacks are null.
+    """
     missing = pa.nulls(len(table))
     columns = [
         table[field.name] if field.name in table.column_names else missing.cast(field.type)

@@ -20,6 +20,7 @@ from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Segment, encode
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.place import Place
 from tifbpf.recording.schema import SCHEMA
+from tifbpf.recording.weights import schema_for, with_weights
 
 SUFFIX = ".tif.parquet"
 _WHOLE = ".whole.tmp"
@@ -67,6 +68,7 @@ class RecordingWriter:
         interval_ns: int,
         metadata: Metadata,
         recorder: tuple[int, int],
+        every: int = 1,
     ) -> None:
         """Write one interval as a segment.
 
@@ -76,6 +78,7 @@ class RecordingWriter:
             interval_ns: its length.
             metadata: of the recording so far.
             recorder: pid and start time (clock ticks since boot) of the process that records.
+            every: how many times its own length the interval stands for.
 
         Raises:
             OutputUnwritableError: the segment cannot be written; what was written before stays.
@@ -83,7 +86,7 @@ class RecordingWriter:
         number = self._flushes
         segment = Segment(first=number, number=number, recorder_pid=recorder[0], recorder_start=recorder[1])
         footer = msgspec.structs.replace(metadata, complete=False, ended="recording", segment=segment)
-        table = _table(rows, start_ns, interval_ns, metadata)
+        table = with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
         name = f"{number:06}{SUFFIX}"
         try:
             self._write([table], footer, name)
@@ -151,7 +154,7 @@ class RecordingWriter:
         try:
             with self.place.create(temporary) as stream:
                 with pq.ParquetWriter(
-                    stream, SCHEMA, compression="zstd", write_page_checksum=True, version="2.6"
+                    stream, schema_for(metadata), compression="zstd", write_page_checksum=True, version="2.6"
                 ) as writer:
                     for table in tables:
                         writer.write_table(table.replace_schema_metadata(None))
