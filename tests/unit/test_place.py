@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -147,3 +148,40 @@ def test_who_may_finish_a_recording(
     _, status = os.waitpid(child, 0)
     # What it thinks that it may, and what it may, are one.
     assert os.waitstatus_to_exitcode(status) == (0 if expected else 11)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("flushes", [0, 1])
+def test_a_recording_that_another_recorder_is_at(output: Path, force: bool, flushes: int) -> None:
+    first = RecordingWriter(output, force=False)
+    for _ in range(flushes):
+        flush(first)
+    with pytest.raises(OutputExistsError, match="is being recorded by another"):
+        RecordingWriter(output, force=force)
+    flush(first)
+    first.finish(metadata())
+    first.abandon()
+    assert footer(output) == metadata()
+    RecordingWriter(output, force=True).abandon()
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_segments_that_were_removed_are_not_said_to_be_there(output: Path) -> None:
+    recording = RecordingWriter(output, force=False)
+    flush(recording)
+    shutil.rmtree(segments_directory(output))
+    with pytest.raises(OutputUnwritableError, match="was removed while it was being written, and what was"):
+        flush(recording)
+    with pytest.raises(OutputUnwritableError, match="was removed while it was being written, and what was"):
+        recording.finish(metadata())
+    recording.abandon()
+
+
+def test_segments_that_cannot_be_removed(output: Path) -> None:
+    recording = RecordingWriter(output, force=False)
+    flush(recording)
+    (segments_directory(output) / "somebody-elses").mkdir()
+    with pytest.raises(OutputUnwritableError, match=r"is complete, but .* cannot be removed: Is a directory"):
+        recording.finish(metadata())
+    recording.abandon()
+    assert footer(output) == metadata()

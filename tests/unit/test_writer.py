@@ -147,7 +147,9 @@ def test_a_recording_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_an_unfinished_recording_is_not_overwritten(tmp_path: Path) -> None:
     output = tmp_path / "a.tif.parquet"
-    flush(RecordingWriter(output, force=False))
+    killed = RecordingWriter(output, force=False)
+    flush(killed)
+    killed.place.close()
     with pytest.raises(OutputExistsError, match="unfinished recording"):
         RecordingWriter(output, force=False)
     RecordingWriter(output, force=True)
@@ -156,7 +158,7 @@ def test_an_unfinished_recording_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_what_a_recorder_left_that_wrote_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
     output = tmp_path / "a.tif.parquet"
-    RecordingWriter(output, force=False)
+    RecordingWriter(output, force=False).place.close()
     RecordingWriter(output, force=False)
 
 

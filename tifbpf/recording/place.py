@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -36,7 +37,8 @@ class Place:
         """Make the directory of segments.
 
         Raises:
-            OutputExistsError: the recording is there, or segments of an unfinished one are, and not `force`.
+            OutputExistsError: the recording is there, or segments of an unfinished one are, and not `force`;
+                or another recorder is writing them.
             OSError: it cannot be made.
         """
         self.output = output
@@ -50,24 +52,51 @@ class Place:
             raise
 
     def _reserve(self, *, force: bool) -> None:
-        if not force:
-            if self._is_there(self.output.name):
-                raise OutputExistsError(
-                    f"{self.output} exists; name another with -o, or overwrite it with --force"
-                )
-            # An empty one is what a recorder leaves that was killed before its first flush.
-            if self.segments.is_dir() and any(self.segments.iterdir()):
-                raise OutputExistsError(
-                    f"{self.segments} holds an unfinished recording; read it with `tifbpf report "
-                    f"{self.output}`, or overwrite it with --force"
-                )
+        if not force and self._is_there(self.output.name):
+            raise OutputExistsError(
+                f"{self.output} exists; name another with -o, or overwrite it with --force"
+            )
         if self.output.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if self._is_there(self.segments.name):
             if not stat.S_ISDIR(os.lstat(self.segments.name, dir_fd=self._parent).st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, f"{self.segments.name} is in the way")
-            shutil.rmtree(self.segments.name, dir_fd=self._parent)
+            self._clear_away(force=force)
         os.mkdir(self.segments.name, _PRIVATE_DIRECTORY, dir_fd=self._parent)
+
+    def _clear_away(self, *, force: bool) -> None:
+        """Remove what a recorder left that was killed; one that is at work holds a lock on it."""
+        left = os.open(self.segments.name, os.O_RDONLY | os.O_NOFOLLOW | _DIRECTORY, dir_fd=self._parent)
+        try:
+            self._lock(left)
+            # An empty one is what a recorder leaves that was killed before its first flush.
+            if _names(left) and not force:
+                raise OutputExistsError(
+                    f"{self.segments} holds an unfinished recording; read it with `tifbpf report "
+                    f"{self.output}`, or overwrite it with --force"
+                )
+            shutil.rmtree(self.segments.name, dir_fd=self._parent)
+        finally:
+            os.close(left)
+
+    def _lock(self, directory: int) -> None:
+        """Make sure that nobody else records into `directory`, and that it is what has its name.
+
+        The lock ends with the last descriptor, however the recorder ends.
+        """
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = os.stat(self.segments.name, dir_fd=self._parent, follow_symlinks=False)
+            taken = not os.path.samestat(there, os.fstat(directory))
+        except (BlockingIOError, FileNotFoundError):
+            taken = True
+        except OSError:
+            # A file system without such locks, as NFS is for directories.
+            return
+        if taken:
+            raise OutputExistsError(
+                f"{self.output} is being recorded by another tifbpf; name another with -o, or end that one"
+            )
 
     def _is_there(self, name: str) -> bool:
         try:
@@ -82,6 +111,11 @@ class Place:
         if os.fstat(made).st_uid != os.geteuid() or _names(made):
             os.close(made)
             raise FileExistsError(errno.EEXIST, "somebody else put another directory there")
+        try:
+            self._lock(made)
+        except BaseException:
+            os.close(made)
+            raise
         return made
 
     def give_to(self, uid: int, gid: int) -> None:
@@ -122,6 +156,13 @@ class Place:
                 os.unlink(name, dir_fd=self._directory)
             except FileNotFoundError:
                 continue
+
+    def has_files(self) -> bool:
+        """Whether there are segments still; somebody may have removed the directory and all in it."""
+        try:
+            return bool(_names(self._directory))
+        except OSError:
+            return False
 
     def remove_files(self) -> None:
         """Remove the segments and whatever else is beside them."""

@@ -98,6 +98,8 @@ class RecordingWriter:
         except OSError as error:
             if not self._flushes:
                 raise _unwritable(self.output, error) from error
+            if not self.place.has_files():
+                raise _removed(self.place.segments) from error
             raise OutputUnwritableError(
                 f"{self.place.segments} cannot be written: {error.strerror or error}; what was recorded "
                 f"until then is in it: `tifbpf report {self.output}` reads it"
@@ -115,17 +117,31 @@ class RecordingWriter:
         """Merge the segments into the output, atomically, and remove them.
 
         Raises:
-            OutputUnwritableError: the output cannot be written; the segments stay.
+            OutputUnwritableError: the output cannot be written, and the segments stay; or they cannot be
+                removed.
         """
         try:
             self._write_as(map(self._read, [*self._rolled, *self._singles]), metadata, _WHOLE, self.publish)
-            self.place.remove_files()
-            self.remove_directory()
         except OSError as error:
+            if not self.place.has_files():
+                raise _removed(self.place.segments) from error
             raise OutputUnwritableError(
                 f"{self.output} cannot be written ({error.strerror or error}); the recording is safe in "
                 f"{self.place.segments}, which `tifbpf report` reads"
             ) from error
+        try:
+            self.place.remove_files()
+            self.remove_directory()
+        except OSError as error:
+            raise OutputUnwritableError(
+                f"{self.output} is complete, but {self.place.segments} cannot be removed: "
+                f"{error.strerror or error}; remove it"
+            ) from error
+
+    @property
+    def has_flushed(self) -> bool:
+        """Whether there is anything to finish."""
+        return self._flushes > 0
 
     def abandon(self) -> None:
         """Remove the reservation of a recording that never began; keep what has been flushed."""
@@ -172,6 +188,12 @@ class RecordingWriter:
 def _unwritable(output: Path, error: OSError) -> OutputUnwritableError:
     return OutputUnwritableError(
         f"{output} cannot be written: {error.strerror or error}; name another place with -o"
+    )
+
+
+def _removed(segments: Path) -> OutputUnwritableError:
+    return OutputUnwritableError(
+        f"{segments} was removed while it was being written, and what was recorded with it; record again"
     )
 
 
