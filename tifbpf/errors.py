@@ -68,6 +68,8 @@ class ExitCode(IntEnum):
     """One recording was given twice."""
     NO_EXTRA = 25
     """A part of tifbpf that is optional was asked for and is not installed."""
+    READ_FAILED = 26
+    """What was counted could not be read from the kernel; what was recorded until then is kept."""
     NOT_COMPARABLE = 30
     """The recordings differ in what they observed, and a difference of their figures would mean nothing."""
     CONDITION_MET = 31
@@ -157,6 +159,12 @@ class BpfRefusedError(TifbpfError):
     """A BPF program was not compiled, loaded or attached."""
 
     exit_code = ExitCode.BPF_REFUSED
+
+
+class ReadFailedError(TifbpfError):
+    """The kernel refused to give back what was counted."""
+
+    exit_code = ExitCode.READ_FAILED
 
 
 class OutputExistsError(TifbpfError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tifbpf.errors import ReadFailedError
 from tifbpf.host import bcc, privileges
 from tifbpf.recorder import workload
 from tifbpf.recorder.guard import Guard
@@ -71,9 +72,11 @@ def record(
             on_attached(session.metadata())
         if guard is not None:
             guard.begin(session.metadata())
+        kept = session.metadata()
         identity = (os.getpid(), start_time(os.getpid()) or 0)
 
         def keep(flush: Flush) -> Ending | None:
+            nonlocal kept
             writer.flush(
                 flush.rows,
                 start_ns=flush.start_ns,
@@ -81,20 +84,26 @@ def record(
                 metadata=flush.metadata,
                 recorder=identity,
             )
+            kept = flush.metadata
             tally.add(flush)
             on_progress(tally)
             return guard.add(flush) if guard is not None else None
 
         stack.enter_context(signals_kept())
-        ending = run(
-            session,
-            interval_ns=options.interval_ns,
-            duration_ns=duration_ns,
-            workload=child,
-            on_begin=on_begin,
-            on_flush=keep,
-        )
-        last = session.finish()
+        try:
+            ending = run(
+                session,
+                interval_ns=options.interval_ns,
+                duration_ns=duration_ns,
+                workload=child,
+                on_begin=on_begin,
+                on_flush=keep,
+            )
+            last = session.finish()
+        except ReadFailedError as error:
+            if writer.has_flushed:
+                writer.finish(msgspec.structs.replace(kept, complete=False, ended=f"error: {error}"))
+            raise
         keep(last)
         writer.finish(msgspec.structs.replace(last.metadata, complete=ending.complete, ended=ending.reason))
     return ending, tally

@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 import tifbpf
+from tifbpf.errors import ReadFailedError
 from tifbpf.layouts.model import Word
 from tifbpf.recorder import effects, layout
 from tifbpf.recorder.coverage import coverage
@@ -93,8 +94,17 @@ class Session:
         self._epoch_ns = time.time_ns() - (time.monotonic_ns() - self._began_ns)
 
     def flush(self) -> Flush:
-        """Return everything that was seen since the last call or `begin`."""
-        interval = self._instrument.collector.take()
+        """Return everything that was seen since the last call or `begin`.
+
+        Raises:
+            ReadFailedError: the kernel does not give it; nothing of this interval is known.
+        """
+        try:
+            interval = self._instrument.collector.take()
+        except OSError as error:
+            raise ReadFailedError(
+                f"what was counted cannot be read from the kernel: {error.strerror or error}; record again"
+            ) from error
         self._add(interval)
         start_ns = self._epoch_ns + self._last_ns - self._began_ns
         length_ns = interval.flipped_ns - self._last_ns

@@ -49,8 +49,9 @@ def _ending(recording: Recording) -> Iterator[Caveat]:
         case State.KILLED:
             yield Caveat(
                 kind="unfinished",
-                text=f"The recorder of {name} was killed: all exits after the first {lasted} are missing, "
-                f"which it flushed; that is at most one interval ({interval}) of what it saw.",
+                text=f"The recorder of {name} was killed, or could write no more: all exits after the first "
+                f"{lasted} are missing, which it flushed. Unless it was held up, that is at most one "
+                f"interval ({interval}), and what came while one was written.",
             )
         case State.UNFINISHED:
             yield Caveat(
