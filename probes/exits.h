@@ -48,7 +48,7 @@ struct class_value {
 
 /*
  * Per set, CPU and context: seen = plain + classes + map_full + read_failed + unclassified, and
- * all = all_plain + classes of all + all_map_full.
+ * all = all_plain + classes of all + all_map_full. What was not sampled is in none of them.
  */
 struct counters {
 	u64 seen;
@@ -60,6 +60,10 @@ struct counters {
 	u64 all;
 	u64 all_plain;
 	u64 all_map_full;
+	u64 not_sampled;
+	u64 all_not_sampled;
+	u64 until_sampled;	/* how many exits it takes until one is looked at, that one included; 0: not drawn */
+	u64 all_until_sampled;
 };
 
 struct settings {
@@ -205,6 +209,34 @@ static __always_inline struct counters *counters_of(struct settings *setting, u3
 	return counters.lookup(&index);
 }
 
+#ifdef SAMPLE_ODDS
+/*
+ * How many exits to pass by if each is looked at with one probability, independently of all others: a geometric
+ * number, whose binary digits are independent of each other. One number drawn for many exits costs them less
+ * than one each.
+ */
+static __always_inline u64 exits_to_pass_by(void)
+{
+	const u32 odds[] = SAMPLE_ODDS;
+	u64 number = 0;
+
+#pragma unroll
+	for (int digit = 0; digit < sizeof(odds) / sizeof(odds[0]); digit++)
+		number |= (u64)(bpf_get_prandom_u32() < odds[digit]) << digit;
+	return number;
+}
+
+static __always_inline int passed_by(u64 *until_sampled, u64 *not_sampled)
+{
+	if (!*until_sampled)
+		*until_sampled = exits_to_pass_by() + 1;
+	if (!--*until_sampled)
+		return 0;
+	++*not_sampled;
+	return 1;
+}
+#endif
+
 static __always_inline void count(struct settings *setting, const struct exit *exit)
 {
 	struct words words = {};
@@ -215,6 +247,12 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 	counter = counters_of(setting, exit->context);
 	if (!counter)
 		return;
+
+#ifdef SAMPLE_ODDS
+	if (exit->all ? passed_by(&counter->all_until_sampled, &counter->all_not_sampled)
+		      : passed_by(&counter->until_sampled, &counter->not_sampled))
+		return;
+#endif
 
 #if defined(FILTER_PIDS) || defined(BY_PID) || defined(LEAVE_OUT_SELF)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;

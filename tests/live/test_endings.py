@@ -144,7 +144,7 @@ for dimensions in ([], ["syscall"], ["comm"], ["pid"], ["cgroup"], ["syscall", "
     value = abi.TIMED_CLASS_VALUE if timed else abi.CLASS_VALUE
     assert maps["classes0"].value_size == value.size
     assert maps["settings"].value_size == abi.SETTINGS.size
-    assert maps["counters"].value_size == abi.Counters.STRUCT.size
+    assert maps["counters"].value_size == abi.SampledCounters.STRUCT.size
     assert maps["checked"].key_size == abi.CHECK_KEY.size
     assert maps["own"].value_size == abi.OWN_WORDS.size
 """

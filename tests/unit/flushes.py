@@ -27,10 +27,11 @@ def exits(
     )
 
 
-def flush(rows: Iterable[ExitClass], *, seconds: float = 1.0, **given: Any) -> Flush:
+def flush(rows: Iterable[ExitClass], *, seconds: float = 1.0, every: int = 1, **given: Any) -> Flush:
     return Flush(
         rows=list(rows),
         start_ns=START_NS,
         interval_ns=round(seconds * SECOND_NS),
+        every=every,
         metadata=metadata(**{"dimensions": ("syscall", "comm", "pid"), **given}),
     )

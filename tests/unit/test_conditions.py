@@ -26,7 +26,7 @@ from tifbpf.conditions.recorded import judge
 from tifbpf.conditions.text import exit_code, lines
 from tifbpf.errors import ConditionUnusableError, ExitCode
 from tifbpf.layouts.model import Context, Word
-from tifbpf.recording.metadata import Losses, ObserverEffect, Totals, UnseenBit
+from tifbpf.recording.metadata import Losses, ObserverEffect, Sampling, Totals, UnseenBit
 from tifbpf.recording.reader import load
 
 DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
@@ -216,6 +216,32 @@ LOST = Losses(map_full=3)
 )
 def test_lost_exits_are_no_pass(path: Path, text: str, outcome: Outcome) -> None:
     assert judged(path, text, losses=LOST).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "sampling", "not_sampled", "outcome"),
+    [
+        (HERE + "bit == NEED_RESCHED_LAZY", Sampling(one_in=10), 900, Outcome.UNDECIDED),
+        (HERE + "bit == SIGPENDING", Sampling(one_in=10), 900, Outcome.MET),
+        # Were all of those that were passed by among them, there would still be fewer.
+        (f"count({HERE}bit == SIGPENDING) > 100000", Sampling(one_in=10), 900, Outcome.NOT_MET),
+        (HERE + "bit == NEED_RESCHED_LAZY", Sampling(every=10), 0, Outcome.UNDECIDED),
+        (HERE + "bit == SIGPENDING", Sampling(every=10), 0, Outcome.MET),
+        (f"count({HERE}bit == SIGPENDING) > 100000", Sampling(every=10), 0, Outcome.UNDECIDED),
+        (f"share({HERE}bit == SIGPENDING) > 99 %", Sampling(every=10), 0, Outcome.UNDECIDED),
+        (HERE + "bit == NEED_RESCHED_LAZY", Sampling(max_overhead=1.0), 0, Outcome.NOT_MET),
+    ],
+)
+def test_a_sample_without_one_is_no_pass(
+    path: Path, text: str, sampling: Sampling, not_sampled: int, outcome: Outcome
+) -> None:
+    recorded = sum(row["count"] for row in ROWS)
+    totals = Totals(seen=recorded, recorded=recorded, not_sampled=not_sampled)
+    found = judged(path, text, sampling=sampling, totals=totals)
+    assert found.outcome is outcome
+    said = " ".join(lines(found))
+    assert ("of those looked at" in said) == (not sampling.exact)
+    assert ("between the windows" in said) == (outcome is Outcome.UNDECIDED and sampling.every > 1)
 
 
 def test_bits_that_were_gone_are_no_pass(path: Path) -> None:

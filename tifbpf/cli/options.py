@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,6 +82,30 @@ MapSize = Annotated[
     int | None,
     typer.Option("--map-size", metavar="N", min=1, help="Classes of exits per interval (16384)."),
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option("--sample", metavar="N", min=1, max=1_000_000, help="Look at one exit in N, at random."),
+]
+Duty = Annotated[
+    float | None,
+    typer.Option(
+        "--duty",
+        metavar="PCT",
+        min=0.1,
+        max=100,
+        help="Be attached for at most PCT % of the time, in one window an interval.",
+    ),
+]
+MaxOverhead = Annotated[
+    float | None,
+    typer.Option(
+        "--max-overhead",
+        metavar="PCT",
+        min=0.001,
+        max=100,
+        help="Record less of the time while the recorder takes more than PCT % of that of all CPUs.",
+    ),
+]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
@@ -141,6 +166,9 @@ def collect(
     slow_only: bool,
     latency: bool = False,
     setters: bool = False,
+    sample: int | None = None,
+    duty: float | None = None,
+    max_overhead: float | None = None,
 ) -> Options:
     """Return the session's options.
 
@@ -169,7 +197,30 @@ def collect(
         headers=headers,
         command=("tifbpf", *sys.argv[1:]),
         max_classes=map_size or MAX_CLASSES,
+        one_in=sample or 1,
+        every=_every(duty, interval, max_overhead),
+        max_overhead=max_overhead,
     )
+
+
+_SHORTEST_WINDOW = 0.001
+_SHORTEST_INTERVAL = 0.1
+"""Attaching and detaching wait for what runs at the moment, some 10 ms each."""
+
+
+def _every(duty: float | None, interval: float, max_overhead: float | None) -> int:
+    """Return how many parts the time has of which one is recorded: a whole number, so no more than `duty`."""
+    if duty is None and max_overhead is None:
+        return 1
+    if interval < _SHORTEST_INTERVAL:
+        raise typer.BadParameter(
+            f"--duty and --max-overhead want an --interval of {_SHORTEST_INTERVAL:g} or more"
+        )
+    every = math.ceil(round(100 / duty, 6)) if duty is not None else 1
+    if interval / every < _SHORTEST_WINDOW:
+        least = every * _SHORTEST_WINDOW
+        raise typer.BadParameter(f"--duty {duty:g} of that interval is below 1 ms: give --interval {least:g}")
+    return every
 
 
 def check_manners(quiet: bool, verbose: bool) -> None:

@@ -47,6 +47,9 @@ def record(
     latency: options.Latency = False,
     slow_only: options.SlowOnly = False,
     setters: options.Setters = False,
+    sample: options.Sample = None,
+    duty: options.Duty = None,
+    max_overhead: options.MaxOverhead = None,
     fail_on: options.FailOn = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End the recording once a --fail-on is met.")
@@ -79,6 +82,9 @@ def record(
         latency=latency,
         slow_only=slow_only,
         setters=setters,
+        sample=sample,
+        duty=duty,
+        max_overhead=max_overhead,
     )
     from tifbpf.recorder.__main__ import Job
 

@@ -40,6 +40,9 @@ def stat(
     latency: options.Latency = False,
     slow_only: options.SlowOnly = False,
     setters: options.Setters = False,
+    sample: options.Sample = None,
+    duty: options.Duty = None,
+    max_overhead: options.MaxOverhead = None,
     verbose: options.Verbose = False,
 ) -> int:
     """Count exits and print a summary.
@@ -63,6 +66,9 @@ def stat(
         latency=latency,
         slow_only=slow_only,
         setters=setters,
+        sample=sample,
+        duty=duty,
+        max_overhead=max_overhead,
     )
     import tempfile
     from pathlib import Path
@@ -74,6 +80,9 @@ def stat(
         for line in basis.lines(metadata):
             print(f"tifbpf: {line}", file=sys.stderr)
 
+    def step(text: str) -> None:
+        print(f"tifbpf: {text}", file=sys.stderr)
+
     with tempfile.TemporaryDirectory(prefix="tifbpf-") as directory:
         recording = Path(directory, "stat.tif.parquet")
         ending, _ = record(
@@ -83,6 +92,7 @@ def stat(
             command=command or (),
             only_command=only_command,
             on_attached=attached if verbose else None,
+            on_step=step,
         )
         # pandas comes when nothing is attached any more.
         import tifbpf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
@@ -52,7 +53,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     matched: int
     uncertain: int
-    """Exits of which it is not known: lost ones, and slow ones whose bits were gone when the route looked."""
+    """Exits of which it is not known: lost ones, those that `--sample` passed by, and slow ones whose bits
+    were gone when the route looked."""
     exits: int | None
     """What a share is of; None where no share is asked for."""
     value: float
@@ -60,6 +62,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     classes: tuple[tuple[Matched, int], ...]
     """What matched, commonest first."""
+    sampled: bool = False
+    """Not every exit was looked at: `matched` and `exits` are those that were."""
+    gaps: bool = False
+    """For a part of the time nothing was recorded: of how many exits it is not known, nobody knows."""
 
 
 class Judge:
@@ -71,6 +77,7 @@ class Judge:
         self._classes: Counter[Matched | None] = Counter()
         self._matched = self._uncertain = self._exits = self._missing_exits = 0
         self._seconds = 0.0
+        self._sampled = self._gaps = False
 
     def watch(self, metadata: Metadata, cpus: int) -> Watch:
         """Return what takes the rows of one recording.
@@ -94,28 +101,40 @@ class Judge:
         """Count exits that a share is of."""
         self._exits += count
 
-    def end(self, totals: Totals, seconds: float, missing: int = 0) -> None:
-        """Take note of what a recording lost, and how long it was.
+    def end(self, metadata: Metadata, seconds: float, missing: int = 0) -> None:
+        """Take note of what a recording lost or left out, and how long it was.
 
         Args:
-            totals: of the recording.
+            metadata: of the recording.
             seconds: that it lasted.
             missing: exits that were recorded, and are not there any more.
         """
-        self._uncertain += totals.losses.total + missing
-        self._missing_exits += totals.uncounted
+        totals = metadata.totals
+        self._uncertain += _unknown(totals) + missing
+        self._left_out(metadata)
+        self._missing_exits += totals.uncounted + totals.not_sampled_of_all
         self._seconds += seconds
 
-    def verdict(self, totals: Totals | None = None, seconds: float = 0.0) -> Verdict:
+    def _left_out(self, metadata: Metadata) -> None:
+        if (sampling := metadata.sampling) is not None:
+            self._sampled |= not sampling.exact
+            self._gaps |= sampling.every > 1 or bool(sampling.steps)
+
+    def verdict(self, metadata: Metadata | None = None, seconds: float = 0.0) -> Verdict:
         """Return what came of it.
 
         Args:
-            totals: of a recording that has not ended yet.
+            metadata: of a recording that has not ended yet.
             seconds: that this one lasted until now.
         """
         seconds += self._seconds
-        uncertain = self._uncertain + (totals.losses.total if totals else 0)
-        missing = self._missing_exits + (totals.uncounted if totals else 0)
+        totals = metadata.totals if metadata else None
+        if metadata:
+            self._left_out(metadata)
+        uncertain = self._uncertain + (_unknown(totals) if totals else 0)
+        missing = self._missing_exits
+        if totals:
+            missing += totals.uncounted + totals.not_sampled_of_all
         limit = self._condition.limit
         value, least, most = self._bounds(uncertain, missing, seconds)
         if limit.exceeded(least):
@@ -133,11 +152,13 @@ class Judge:
             value=value,
             seconds=seconds,
             classes=tuple((name, count) for name, count in self._classes.most_common() if name is not None),
+            sampled=self._sampled,
+            gaps=self._gaps,
         )
 
     def _bounds(self, uncertain: int, missing: int, seconds: float) -> tuple[float, float, float]:
         """Return the value, and between what it would be if everything were known."""
-        matched, most = self._matched, self._matched + uncertain
+        matched, most = self._matched, math.inf if self._gaps else self._matched + uncertain
         match self._condition.limit.measure:
             case Measure.COUNT:
                 return matched, matched, most
@@ -149,7 +170,12 @@ class Judge:
                     # A thread that changes its name on the way is slow in one class and counted in another.
                     return 1.0, 0.0, 1.0
                 of = self._exits or 1
-                return matched / of, matched / (of + missing + uncertain), min(most / of, 1.0)
+                least = 0.0 if self._gaps else matched / (of + missing + uncertain)
+                return matched / of, least, min(most / of, 1.0)
+
+
+def _unknown(totals: Totals) -> int:
+    return totals.losses.total + totals.not_sampled
 
 
 class Watch:

@@ -33,7 +33,7 @@ def judge(condition: Condition, recordings: Sequence[Recording]) -> Verdict:
             ExitClass(context=Context(line.pop("context")), count=line.pop("count_sum"), **line)
             for line in groups.aggregate([("count", "sum")]).to_pylist()
         )
-        found.end(metadata.totals, recording.duration_ns / 1e9, recording.missing)
+        found.end(metadata, recording.duration_ns / 1e9, recording.missing)
     return found.verdict()
 
 

@@ -22,9 +22,11 @@ def lines(verdict: Verdict) -> Iterator[str]:
     if (more := len(verdict.classes) - _MOST_SHOWN) > 0:
         yield f"  and {more:,} more kinds of exits"
     if verdict.outcome is Outcome.UNDECIDED:
+        passed_by = ", passed by" if verdict.sampled else ""
+        between = ", and there are those between the windows" if verdict.gaps else ""
         yield (
-            f"  {verdict.uncertain:,} exits were lost, or slow with their bits gone when the route looked; "
-            "they would decide"
+            f"  {verdict.uncertain:,} exits were lost{passed_by}, or slow with their bits gone when the "
+            f"route looked{between}; they would decide"
         )
 
 
@@ -38,7 +40,8 @@ def exit_code(verdicts: Iterable[Verdict]) -> ExitCode:
 
 def _figures(verdict: Verdict) -> str:
     limit = verdict.condition.limit
-    matched = f"{verdict.matched:,} exit{'s'[: verdict.matched != 1]} matched"
+    looked_at = " of those looked at" if verdict.sampled else ""
+    matched = f"{verdict.matched:,} exit{'s'[: verdict.matched != 1]}{looked_at} matched"
     over = "at least" if limit.reached else "more than"
     during = f"{verdict.seconds:.1f} s"
     match limit.measure:

@@ -95,6 +95,7 @@ def main(job: Job) -> int:
         on_attached=attached if job.verbose else None,
         on_begin=begun,
         on_progress=progress,
+        on_step=say,
     )
     cut = "" if ending.complete else f" (cut short by {ending.reason})"
     if not job.quiet or cut or tally.lost:

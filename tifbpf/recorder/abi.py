@@ -39,6 +39,10 @@ PTRACE_EVENTMSG_SYSCALL_EXIT = 2
 """include/uapi/linux/ptrace.h."""
 
 
+NOBODY = 0xFFFFFFFF
+"""A tgid that no process has: while only its exits are shown, nothing is counted."""
+
+
 class ContextNumber(IntEnum):
     """`Context` as the programs write it."""
 
@@ -134,7 +138,7 @@ class KeyCodec:
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """struct counters: exits of one set, CPU and context."""
+    """struct counters: exits of one set, CPU and context; of legacy.c, all of it."""
 
     seen: int
     plain: int
@@ -147,6 +151,17 @@ class Counters(msgspec.Struct, frozen=True):
     all_map_full: int
 
     STRUCT = struct.Struct("<9Q")
+
+
+class SampledCounters(Counters, frozen=True):
+    """The same where programs can sample (exits.h)."""
+
+    not_sampled: int
+    all_not_sampled: int
+    until_sampled: int
+    all_until_sampled: int
+
+    STRUCT = struct.Struct("<13Q")
 
 
 SETTINGS = struct.Struct("<IIII")

@@ -15,6 +15,8 @@ from tifbpf.errors import BpfRefusedError
 from tifbpf.host import libbpf
 
 BPF_ANY = 0
+_RUN_TIME = 0
+"""BPF_STATS_RUN_TIME of enum bpf_stats_type."""
 
 _ENOTSUPP = 524  # the kernel's own, not among errno's; what it answers where a map type has no batches
 
@@ -279,13 +281,20 @@ class Program(Descriptor):
 
     def recursion_misses(self) -> int:
         """Return how many runs the kernel skipped; 0 on kernels that do not count them (before 5.12)."""
+        return int(self._info().recursion_misses)
+
+    def run_time_ns(self) -> int:
+        """Return how long it ran, all runs together, while `enable_run_times` held."""
+        return int(self._info().run_time_ns)
+
+    def _info(self) -> _ProgramInfo:
         info = _ProgramInfo()
         size = ctypes.c_uint32(ctypes.sizeof(info))
         _check(
             _library().bpf_obj_get_info_by_fd(self.fd, ctypes.byref(info), ctypes.byref(size)),
             "BPF_OBJ_GET_INFO_BY_FD",
         )
-        return int(info.recursion_misses)
+        return info
 
     def run_here(self) -> None:
         """Run it once in this task, without attaching it (BPF_PROG_TEST_RUN).
@@ -295,6 +304,15 @@ class Program(Descriptor):
         """
         options = libbpf.TestRunOptions()
         _check(_library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options)), "BPF_PROG_TEST_RUN")
+
+
+def enable_run_times() -> Descriptor:
+    """Let the kernel take the run time of all BPF programs, for as long as the result is open.
+
+    Raises:
+        OSError: the kernel has no such call (before Linux 5.8).
+    """
+    return Descriptor(_check(_library().bpf_enable_stats(_RUN_TIME), "BPF_ENABLE_STATS"))
 
 
 def attach_raw_tracepoint(name: str, program: Program) -> Descriptor:

@@ -17,8 +17,8 @@ from tifbpf.recorder.abi import (
     USER_REGS_PLACES,
     ClassKey,
     ContextNumber,
-    Counters,
     KeyCodec,
+    SampledCounters,
 )
 from tifbpf.recorder.bpf import GracePeriod, Map, PerCpuHash, possible_cpus
 
@@ -79,6 +79,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     kprobe_misses: int = 0
     all: int
     all_recorded: int
+    not_sampled: int = 0
+    """Exits that were passed by without a look; in none of the others."""
+    all_not_sampled: int = 0
 
 
 class Collector:
@@ -162,7 +165,7 @@ class Collector:
 
     def _read(self, which: int, flipped_ns: int) -> Interval:
         classes: defaultdict[CpuClass, Tally] = defaultdict(Tally)
-        sums = dict.fromkeys(Counters.__struct_fields__, 0)
+        sums = dict.fromkeys(SampledCounters.__struct_fields__, 0)
         for number in ContextNumber:
             index = which * len(ContextNumber) + number
             now = self._read_counters(index)
@@ -203,17 +206,19 @@ class Collector:
             kprobe_misses=kprobe_misses,
             all=sums["all"] + skipped.all - before.all,
             all_recorded=all_recorded,
+            not_sampled=sums["not_sampled"],
+            all_not_sampled=sums["all_not_sampled"],
         )
 
     def _class(self, key: ClassKey, cpu: int | None) -> CpuClass:
         return CpuClass(key, cpu if self._by_cpu else None)
 
-    def _read_counters(self, index: int) -> list[Counters]:
+    def _read_counters(self, index: int) -> list[SampledCounters]:
         size = self._counters.value_size * possible_cpus()
         raw = self._counters.lookup(struct.pack("<I", index), size)
         if raw is None:
             raise LookupError(f"counters[{index}]")
-        return [Counters(*values) for values in Counters.STRUCT.iter_unpack(raw)]
+        return [SampledCounters(*values) for values in SampledCounters.STRUCT.iter_unpack(raw)]
 
     def close(self) -> None:
         """Give back what this object made itself."""

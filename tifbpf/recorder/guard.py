@@ -42,8 +42,6 @@ class Guard:
         for watch in self._watches:
             watch.add(flush.rows)
         metadata = flush.metadata
-        self.verdicts = tuple(
-            judge.verdict(metadata.totals, metadata.duration_ns / 1e9) for judge in self._judges
-        )
+        self.verdicts = tuple(judge.verdict(metadata, metadata.duration_ns / 1e9) for judge in self._judges)
         met = any(verdict.outcome is Outcome.MET for verdict in self.verdicts)
         return Ending(reason="--fail-on", complete=False, exit_code=0) if met and self._fast else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, cast
 
@@ -15,8 +17,8 @@ from tifbpf.errors import BpfRefusedError, TifbpfError
 from tifbpf.host import syscall_functions
 from tifbpf.host.btf import KernelTypes
 from tifbpf.layouts.model import Bit, Context, Layout, Word
-from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, setters
-from tifbpf.recorder.abi import OWN_WORDS, KeyCodec
+from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, sampling, setters
+from tifbpf.recorder.abi import NOBODY, OWN_WORDS, KeyCodec
 from tifbpf.recorder.bpf import (
     Descriptor,
     Map,
@@ -77,6 +79,7 @@ class Instrument:
         dimensions: tuple[str, ...],
         filters: Filters,
         max_classes: int,
+        one_in: int = 1,
         setters_plan: SettersPlan | None = None,
     ) -> None:
         """Compile and load.
@@ -88,6 +91,7 @@ class Instrument:
             dimensions: what `--by` asked for.
             filters: what to keep.
             max_classes: the size of each of the two maps of classes.
+            one_in: look at one exit in so many, at random.
             setters_plan: where to see who sets bits, if that is asked for.
 
         Raises:
@@ -97,7 +101,9 @@ class Instrument:
         """
         self._filters = filters
         self._stack = contextlib.ExitStack()
+        self._followers: list[Descriptor] = []
         self._links: list[Descriptor] = []
+        self._missed_before: Counter[str] = Counter()
         self._probes: dict[str, links.Links] = {}
         looks = list(_looks(choices))
         if setters_plan:
@@ -115,6 +121,7 @@ class Instrument:
             "MAX_CLASSES": max_classes,
             **masks.definitions(layout),
             **filters.definitions(),
+            **sampling.definitions(one_in),
             **{dimension.define: None for dimension in codec.dimensions},
         }
         if codec.dimensions:
@@ -195,8 +202,9 @@ class Instrument:
     def _recursion(self, names: Iterable[str]) -> int:
         return sum(self._programs[name].recursion_misses() for name in names)
 
-    def _missed(self, names: Iterable[str]) -> int:
-        return sum(self._probes[name].missed() or 0 for name in names if name in self._probes)
+    def _missed(self, names: Collection[str]) -> int:
+        now = (self._probes[name].missed() or 0 for name in names if name in self._probes)
+        return sum(now) + sum(self._missed_before[name] for name in names)
 
     def _breakpoint_runs(self) -> int:
         raw = self._maps["breakpoint_runs"].lookup(bytes(4), 8 * possible_cpus()) or b""
@@ -237,19 +245,22 @@ class Instrument:
         try:
             if self._filters.pids:
                 for program, tracepoint in _FOLLOWERS.items():
-                    self._links.append(attach_raw_tracepoint(tracepoint, self._programs[program]))
+                    self._followers.append(attach_raw_tracepoint(tracepoint, self._programs[program]))
                 self.follow(self._filters.pids)
-            for hook in self._hooks:
-                try:
-                    link = self._attach(hook)
-                except BpfRefusedError as error:
-                    raise HookRefusedError(str(error), hook) from error
-                self._links.append(link)
-                if isinstance(link, links.Links):
-                    self._probes[hook.name] = link
+            self._attach_hooks()
         except BpfRefusedError:
             self.detach()
             raise
+
+    def _attach_hooks(self) -> None:
+        for hook in self._hooks:
+            try:
+                link = self._attach(hook)
+            except BpfRefusedError as error:
+                raise HookRefusedError(str(error), hook) from error
+            self._links.append(link)
+            if isinstance(link, links.Links):
+                self._probes[hook.name] = link
 
     def _attach(self, hook: HookProgram) -> Descriptor:
         program = self._programs[hook.name]
@@ -261,11 +272,20 @@ class Instrument:
             case Way.KPROBE_MULTI:
                 return links.attach_kprobe_multi(syscall_functions.addresses(), program)
             case Way.BREAKPOINT:
+                before = self._breakpoint_runs()
                 return links.attach_breakpoint(
-                    hook.symbol, self._addresses.of(hook.symbol), program, self._breakpoint_runs
+                    hook.symbol,
+                    self._addresses.of(hook.symbol),
+                    program,
+                    lambda: self._breakpoint_runs() - before,
                 )
             case Way.RAW_TRACEPOINT:
                 return attach_raw_tracepoint(hook.symbol.rpartition(":")[2], program)
+
+    @property
+    def programs(self) -> list[Program]:
+        """Those of the hooks."""
+        return [self._programs[hook.name] for hook in self._hooks]
 
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these processes and the children that they have already.
@@ -289,11 +309,48 @@ class Instrument:
 
     def detach(self) -> None:
         """Detach everything, and wait until no program of ours runs any more."""
-        if not self._links:
+        if not (self._links or self._followers):
             return
+        self._detach_hooks()
+        while self._followers:
+            self._followers.pop().close()
+        self.collector.settle()
+
+    def _detach_hooks(self) -> None:
         while self._links:
             self._links.pop().close()
+        for name, probe in self._probes.items():
+            self._missed_before[name] += probe.missed() or 0
+        self._probes.clear()
+
+    def pause(self) -> int:
+        """Stop counting at once, and detach the hooks; children are followed all the same.
+
+        Returns:
+            When it was, by the monotonic clock.
+        """
+        self.collector.check_only(NOBODY)
+        paused_ns = time.monotonic_ns()
+        self._detach_hooks()
         self.collector.settle()
+        return paused_ns
+
+    def resume(self) -> int:
+        """Attach the hooks again, and begin to count when all of them are.
+
+        Returns:
+            When that was, by the monotonic clock.
+
+        Raises:
+            HookRefusedError: the kernel refused one; none stays attached.
+        """
+        try:
+            self._attach_hooks()
+        except BpfRefusedError:
+            self.detach()
+            raise
+        self.collector.check_only(0)
+        return time.monotonic_ns()
 
     def close(self) -> None:
         """Detach, and give programs and maps back."""

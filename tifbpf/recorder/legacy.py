@@ -64,6 +64,7 @@ class LegacyInstrument:
         dimensions: tuple[str, ...],
         filters: Filters,
         max_classes: int,
+        one_in: int = 1,
         setters_plan: SettersPlan | None = None,
     ) -> None:
         """Compile and load; see `Instrument`.
@@ -79,6 +80,8 @@ class LegacyInstrument:
             raise TifbpfError(
                 "this kernel's route cannot tell cgroups apart: leave out --cgroup and --by cgroup"
             )
+        if one_in != 1:
+            raise TifbpfError("this kernel's route cannot leave out exits: leave out --sample")
         if setters_plan is not None:
             raise TifbpfError("this kernel's route cannot be combined with --setters: leave that out")
         self.setters: Seen | None = None

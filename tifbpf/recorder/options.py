@@ -31,3 +31,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     """The command line, for the recording."""
     max_classes: int = MAX_CLASSES
+    one_in: int = 1
+    """Look at one exit in so many, at random."""
+    every: int = 1
+    """Record one in so many parts of each interval, and be detached for the rest."""
+    max_overhead: float | None = None
+    """Record a smaller part once that much of the time of all CPUs, in per cent, is exceeded."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether some exits may not be looked at."""
+        return self.one_in > 1 or self.every > 1 or self.max_overhead is not None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the hooks may be detached for a while."""
+        return self.every > 1 or self.max_overhead is not None

@@ -78,6 +78,7 @@ def prove(facts: KernelFacts, layout: Layout, options: Options) -> Proven:
                 dimensions=options.dimensions,
                 filters=options.filters,
                 max_classes=options.max_classes,
+                one_in=options.one_in,
                 setters_plan=setters.plan(facts, layout, members, refused) if options.setters else None,
             )
             before = instrument.own_words()

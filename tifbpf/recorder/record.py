@@ -14,6 +14,8 @@ from tifbpf.host import bcc, privileges
 from tifbpf.recorder import workload
 from tifbpf.recorder.guard import Guard
 from tifbpf.recorder.options import Options
+from tifbpf.recorder.overhead import Bounded
+from tifbpf.recorder.pace import Pace, Steady, Windows
 from tifbpf.recorder.run import Ending, run, signals_kept
 from tifbpf.recorder.session import Flush, Session
 from tifbpf.recorder.tally import Tally
@@ -34,6 +36,7 @@ def record(
     on_attached: Callable[[Metadata], None] | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[Tally], None] = lambda tally: None,
+    on_step: Callable[[str], None] = lambda text: None,
 ) -> tuple[Ending, Tally]:
     """Record into `output`.
 
@@ -48,6 +51,7 @@ def record(
         on_attached: called once before that, with what the recording will say about its layout and routes.
         on_begin: called once, when exits begin to count.
         on_progress: called after every interval.
+        on_step: told when `--max-overhead` changes how much is recorded, and why.
 
     Raises:
         TifbpfError: whatever a user or a host can cause. What was recorded until then is kept.
@@ -83,6 +87,7 @@ def record(
                 interval_ns=flush.interval_ns,
                 metadata=flush.metadata,
                 recorder=identity,
+                every=flush.every,
             )
             kept = flush.metadata
             tally.add(flush)
@@ -94,6 +99,7 @@ def record(
             ending = run(
                 session,
                 interval_ns=options.interval_ns,
+                pace=lambda: _pace(session, options, on_step),
                 duration_ns=duration_ns,
                 workload=child,
                 on_begin=on_begin,
@@ -107,3 +113,11 @@ def record(
         keep(last)
         writer.finish(msgspec.structs.replace(last.metadata, complete=ending.complete, ended=ending.reason))
     return ending, tally
+
+
+def _pace(session: Session, options: Options, tell: Callable[[str], None]) -> Pace:
+    if options.max_overhead is not None:
+        return Bounded(session, options.interval_ns, options.every, options.max_overhead, tell)
+    if options.every > 1:
+        return Windows(session, options.interval_ns, options.every)
+    return Steady(session, options.interval_ns)

@@ -10,6 +10,7 @@ from types import FrameType
 
 import msgspec
 
+from tifbpf.recorder.pace import Pace, Steady
 from tifbpf.recorder.session import Flush, Session
 from tifbpf.recorder.workload import Workload
 
@@ -48,6 +49,7 @@ def run(
     session: Session,
     *,
     interval_ns: int,
+    pace: Callable[[], Pace] | None = None,
     duration_ns: int | None = None,
     workload: Workload | None = None,
     on_begin: Callable[[], None],
@@ -58,6 +60,7 @@ def run(
     Args:
         session: entered, not begun.
         interval_ns: how often to flush.
+        pace: makes what says when instead, once `session` has begun.
         duration_ns: how long; None: until CMD ends, or a signal comes.
         workload: CMD, not yet started.
         on_begin: called when exits count, and not before: whoever waits for it may start what it measures.
@@ -68,14 +71,14 @@ def run(
         CommandNotFoundError, CommandNotExecutableError: CMD cannot be started.
     """
     session.begin()
+    steps = Steady(session, interval_ns) if pace is None else pace()
     on_begin()
     if workload is not None:
         workload.start()
     began = time.monotonic_ns()
     end = None if duration_ns is None else began + duration_ns
-    next_flush = began + interval_ns
     while True:
-        wake = next_flush if end is None else min(next_flush, end)
+        wake = steps.due_ns if end is None else min(steps.due_ns, end)
         got = signal.sigtimedwait({*_ENDING, signal.SIGCHLD}, max(wake - time.monotonic_ns(), 0) / 1e9)
         if got is not None and got.si_signo in _ENDING:
             number = signal.Signals(got.si_signo)
@@ -87,8 +90,7 @@ def run(
         now = time.monotonic_ns()
         if end is not None and now >= end:
             return Ending(reason="duration", complete=True, exit_code=0)
-        if now >= next_flush:
-            if (ending := on_flush(session.flush())) is not None:
+        if now >= steps.due_ns:
+            flush = steps.act()
+            if flush is not None and (ending := on_flush(flush)) is not None:
                 return ending
-            # After a stop (SIGSTOP, a suspended machine) one long interval, not a volley of empty ones.
-            next_flush += max((time.monotonic_ns() - next_flush) // interval_ns + 1, 1) * interval_ns

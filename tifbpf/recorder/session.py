@@ -6,23 +6,36 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 import tifbpf
-from tifbpf.errors import ReadFailedError
+from tifbpf.errors import ReadFailedError, TifbpfError
 from tifbpf.layouts.model import Word
 from tifbpf.recorder import effects, layout
+from tifbpf.recorder.bpf import Program
 from tifbpf.recorder.coverage import coverage
 from tifbpf.recorder.drain import Interval
-from tifbpf.recorder.instrument import Words
+from tifbpf.recorder.instrument import Instrument, Words
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.prove import prove
 from tifbpf.recorder.rows import RowMaker
 from tifbpf.recording.exits import ExitClass
-from tifbpf.recording.metadata import Host, Kernel, Losses, Metadata, ObserverEffect, Totals
+from tifbpf.recording.metadata import (
+    EXACT_SCHEMA,
+    SCHEMA_VERSION,
+    Host,
+    Kernel,
+    Losses,
+    Metadata,
+    ObserverEffect,
+    Sampling,
+    Step,
+    Totals,
+)
 
 
 class Flush(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +47,8 @@ class Flush(msgspec.Struct, frozen=True, kw_only=True):
     interval_ns: int
     metadata: Metadata
     """Of the recording so far."""
+    every: int = 1
+    """How many times its own length the interval stands for."""
 
 
 class Session:
@@ -52,6 +67,12 @@ class Session:
         self._id = str(uuid.uuid4())
         self._totals = Totals()
         self._began_ns = self._last_ns = self._epoch_ns = 0
+        self._reached_ns = 0
+        self._paused = False
+        self._every = options.every
+        self._sampling = Sampling(
+            one_in=options.one_in, every=options.every, max_overhead=options.max_overhead
+        )
 
     def __enter__(self) -> Self:
         options = self._options
@@ -60,6 +81,11 @@ class Session:
         self.layout = established.layout
         proven = prove(facts, self.layout, options)
         self._instrument = proven.instrument
+        if options.pauses and not isinstance(self._instrument, Instrument):
+            self._instrument.close()
+            raise TifbpfError(
+                "this kernel's route cannot be detached for a while: leave out --duty and --max-overhead"
+            )
         self._tracer_bit = proven.tracer_bit
         self._somebody_elses = proven.somebody_elses
         self._evidence = (*established.evidence, *proven.checked.evidence)
@@ -88,6 +114,9 @@ class Session:
 
     def begin(self) -> None:
         """Forget what was seen so far, and start the clock."""
+        if self._every > 1:
+            self._pausable().pause()
+            self._paused = True
         self._last_ns = self._began_ns = self._instrument.collector.take().flipped_ns
         if self._instrument.setters:
             self._instrument.setters.begin()
@@ -99,30 +128,87 @@ class Session:
         Raises:
             ReadFailedError: the kernel does not give it; nothing of this interval is known.
         """
+        interval = self._take()
+        return self._flush(interval, interval.flipped_ns - self._last_ns, interval.flipped_ns)
+
+    def _take(self) -> Interval:
         try:
-            interval = self._instrument.collector.take()
+            return self._instrument.collector.take()
         except OSError as error:
             raise ReadFailedError(
                 f"what was counted cannot be read from the kernel: {error.strerror or error}; record again"
             ) from error
+
+    def _flush(self, interval: Interval, length_ns: int, end_ns: int) -> Flush:
         self._add(interval)
-        start_ns = self._epoch_ns + self._last_ns - self._began_ns
-        length_ns = interval.flipped_ns - self._last_ns
-        self._last_ns = interval.flipped_ns
+        start_ns = self._epoch_ns + self._reached_ns
+        self._reached_ns += length_ns * self._every
+        self._last_ns = end_ns
+        recorded_ns = self._sampling.recorded_ns + length_ns
+        self._sampling = msgspec.structs.replace(self._sampling, recorded_ns=recorded_ns)
         return Flush(
             rows=self._rows.rows(interval),
             start_ns=start_ns,
             interval_ns=length_ns,
             metadata=self.metadata(),
+            every=self._every,
         )
+
+    @property
+    def reached_ns(self) -> int:
+        """The time since `begin` that was recorded or that what was recorded stands for."""
+        return self._reached_ns
+
+    def pause(self) -> Flush:
+        """Detach the hooks, and return what was seen until then; the host runs undisturbed."""
+        paused_ns = self._pausable().pause()
+        self._paused = True
+        return self._flush(self._take(), paused_ns - self._last_ns, paused_ns)
+
+    def resume(self) -> None:
+        """Attach the hooks again."""
+        self._last_ns = self._pausable().resume()
+        self._paused = False
+
+    def step(self, every: int, cost: float) -> None:
+        """Let what is recorded from now on stand for `every` times its time.
+
+        Args:
+            every: how many times.
+            cost: why: what it was until now, in per cent of the time of all CPUs.
+        """
+        self._every = every
+        found = Step(at_ns=self._reached_ns, every=every, cost=cost)
+        self._sampling = msgspec.structs.replace(self._sampling, steps=(*self._sampling.steps, found))
+
+    def spent(self, cost: float) -> None:
+        """Note what the recorder took of the time of all CPUs, in per cent."""
+        self._sampling = msgspec.structs.replace(self._sampling, cost=cost)
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        """What runs at every exit, to ask how long it takes."""
+        return self._pausable().programs
+
+    def _pausable(self) -> Instrument:
+        assert isinstance(self._instrument, Instrument)  # noqa: S101 (__enter__ made sure)
+        return self._instrument
 
     def finish(self) -> Flush:
         """Detach, and return what was seen until then."""
-        self._instrument.detach()
+        last = None
+        if self._paused:
+            self._instrument.detach()
+            last = self._flush(self._take(), 0, self._last_ns)
+        elif self._options.pauses:
+            last = self.pause()
+            self._instrument.detach()
+        else:
+            self._instrument.detach()
         after = self._instrument.own_words()
         if self._tracer_bit and not self._somebody_elses and after and after[0] & Words.of(self._tracer_bit):
             self._effects += (effects.still_set(self._tracer_bit),)
-        return self.flush()
+        return self.flush() if last is None else msgspec.structs.replace(last, metadata=self.metadata())
 
     def _add(self, interval: Interval) -> None:
         losses = self._totals.losses
@@ -132,6 +218,8 @@ class Session:
             counted=self._totals.counted + interval.all_recorded,
             uncounted=self._totals.uncounted + interval.all - interval.all_recorded,
             filtered=self._totals.filtered + interval.filtered,
+            not_sampled=self._totals.not_sampled + interval.not_sampled,
+            not_sampled_of_all=self._totals.not_sampled_of_all + interval.all_not_sampled,
             not_followed=self._instrument.not_followed(),
             losses=Losses(
                 map_full=losses.map_full + interval.map_full,
@@ -147,6 +235,7 @@ class Session:
         uname = os.uname()
         seen = self._instrument.setters
         return Metadata(
+            schema=SCHEMA_VERSION if self._options.samples else EXACT_SCHEMA,
             tifbpf=tifbpf.__version__,
             id=self._id,
             host=Host(name=socket.gethostname(), cpus=os.sysconf("SC_NPROCESSORS_ONLN")),
@@ -160,8 +249,9 @@ class Session:
             command=self._options.command,
             interval_ns=self._options.interval_ns,
             started_ns=self._epoch_ns,
-            duration_ns=self._last_ns - self._began_ns,
+            duration_ns=self._reached_ns,
             totals=self._totals,
+            sampling=self._sampling if self._options.samples else None,
             setters=seen.setters() if seen else None,
             setters_lost=seen.lost() if seen else 0,
             setters_unseen=seen.unseen if seen else (),

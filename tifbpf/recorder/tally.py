@@ -14,30 +14,34 @@ class Tally:
         """Begin with nothing."""
         self.slow = self.lost = self.duration_ns = 0
         self._all: int | None = 0
+        self._sampled = False
         self._paths: dict[tuple[Context, int | None, int | None], ExitPath] = {}
 
     def add(self, flush: Flush) -> None:
         """Add one interval."""
         metadata = flush.metadata
+        self._sampled = metadata.sampling is not None and not metadata.sampling.exact
+        stands_for = metadata.sampling.one_in * flush.every if metadata.sampling else 1
         slow_only = {coverage.context for coverage in metadata.contexts if coverage.slow_only}
         for row in flush.rows:
             words = (row.context, row.word, row.syscall_work)
             if words not in self._paths:
                 self._paths[words], _ = classify(metadata.layout, *words, slow_only=row.context in slow_only)
             if self._paths[words] is ExitPath.SLOW:
-                self.slow += row.count
+                self.slow += row.count * stands_for
             # Of a context whose route sees slow exits only, all exits are in rows of their own.
             if self._all is not None and (self._paths[words] is ExitPath.ALL or row.context not in slow_only):
-                self._all += row.count
+                self._all += row.count * stands_for
         if any(coverage.slow_only and coverage.denominator is None for coverage in metadata.contexts):
             self._all = None
         self.lost = metadata.totals.losses.total
         self.duration_ns = metadata.duration_ns
 
     def __str__(self) -> str:
-        """Return e.g. `10.0 s: 1,234,567 exits, 18,395 slow (1.49 %), 0 lost`."""
+        """Return e.g. `10.0 s: 1,234,567 exits, 18,395 slow (1.49 %), 0 lost`; estimates are `about`."""
         seconds = f"{self.duration_ns / 1e9:.1f} s"
+        about = "about " if self._sampled else ""
         if self._all is None:
-            return f"{seconds}: {self.slow:,} slow exits of an unknown number, {self.lost:,} lost"
+            return f"{seconds}: {about}{self.slow:,} slow exits of an unknown number, {self.lost:,} lost"
         share = f" ({self.slow / self._all:.3%})".replace("%", " %") if self._all else ""
-        return f"{seconds}: {self._all:,} exits, {self.slow:,} slow{share}, {self.lost:,} lost"
+        return f"{seconds}: {about}{self._all:,} exits, {self.slow:,} slow{share}, {self.lost:,} lost"

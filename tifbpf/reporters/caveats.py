@@ -19,6 +19,7 @@ def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
     found = [
         *_emptiness(recordings),
         *(caveat for recording in recordings.recordings for caveat in _ending(recording)),
+        *(caveat for metadata in recordings.metadata for caveat in _sampled(metadata)),
         *_losses(recordings),
         *_denominators(recordings),
         *_followed(recordings),
@@ -67,6 +68,40 @@ def _ending(recording: Recording) -> Iterator[Caveat]:
             kind="gap",
             text=f"{name}: segments are missing, of the flushes {flushes}; with them "
             f"{numbers.count(recording.missing)} exits that were recorded.",
+        )
+
+
+def _sampled(metadata: Metadata) -> Iterator[Caveat]:
+    sampling, totals = metadata.sampling, metadata.totals
+    if sampling is None or sampling.exact:
+        return
+    if sampling.one_in > 1:
+        yield Caveat(
+            kind="sampled",
+            text=f"One exit in {numbers.count(sampling.one_in)} was looked at, at random: "
+            f"{numbers.count(totals.seen)}, while {numbers.count(totals.not_sampled)} were passed by. "
+            "Counts and rates are estimates for all of them; what was never seen may have happened.",
+        )
+    if sampling.every > 1 or sampling.steps:
+        every = [sampling.every, *(step.every for step in sampling.steps)]
+        least, most = numbers.part(max(every)), numbers.part(min(every))
+        text = (
+            f"{least} of the time was recorded"
+            if least == most
+            else f"Between {least} and {most} of the time was recorded, as the recorder's own cost allowed "
+            f"(--max-overhead {sampling.max_overhead:g}: {len(sampling.steps)} changes)"
+        )
+        yield Caveat(
+            kind="sampled",
+            text=f"{text}: {numbers.duration(sampling.recorded_ns / 1e9)} for "
+            f"{numbers.duration(metadata.duration_ns / 1e9)}, in windows at random places. Counts and rates "
+            "are estimates for all of it; what was never seen may have happened in between.",
+        )
+    if metadata.setters is not None:
+        yield Caveat(
+            kind="sampled",
+            text="Who set the bits, and what had work, is as it was counted: all of it that happened while "
+            "anything was recorded, and no estimate for the rest.",
         )
 
 

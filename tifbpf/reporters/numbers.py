@@ -67,6 +67,15 @@ def _percent(percent: float) -> str:
     return f"{percent:.{2 - math.floor(math.log10(percent))}f} %"
 
 
+def part(of: int) -> str:
+    """Return one of so many parts.
+
+    >>> part(1), part(8)
+    ('all', '1/8')
+    """
+    return "all" if of == 1 else f"1/{of:,}"
+
+
 def rate(value: float | None) -> Figure:
     """Return a number per second, with three digits at least.
 

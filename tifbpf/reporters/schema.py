@@ -36,8 +36,8 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
     """Something that must be known before a figure is quoted."""
 
     kind: str
-    """`unfinished`, `partial`, `gap`, `loss`, `observer`, `denominator`, `coverage`, `layout`, `self-test`,
-    `unseen`, `trigger`, `filter`, `dimension` or `empty`."""
+    """`sampled`, `unfinished`, `partial`, `gap`, `loss`, `observer`, `denominator`, `coverage`, `layout`,
+    `self-test`, `unseen`, `trigger`, `filter`, `dimension` or `empty`."""
     text: str
 
 
