@@ -1,8 +1,9 @@
-# Two targets do everything, each installing what it needs on Debian 12 and its relatives:
+# These do everything, each installing what it needs on Debian 12 and its relatives:
 #   make record   record this host beside a workload, print the report, and write it as a page with charts
 #   make test     all tests
 #   make test-vm  those of them that boot other kernels, e.g. KERNELS="6.1 6.12-rt"; kernels are fetched once
 #                 into the user's cache. `make kernels` writes what they found into docs/kernels.md.
+#   make torture  the long campaigns whose counts are in docs/assurance.md, e.g. TORTURE="kills -k rename"
 # `make bench` prints the figures of tests/bench/. `make screenshots` takes the pictures of a report in docs/.
 
 PYTHON    ?= /usr/bin/python3
@@ -18,13 +19,15 @@ RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
 TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish zsh prometheus
 # What opens reports; the font, because charts are measured in one of its widths.
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
-VM_PACKAGES     := $(TEST_PACKAGES) bpftool busybox-static file kmod qemu-system-x86
+VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86
+TORTURE_PACKAGES := $(TEST_PACKAGES) e2fsprogs strace
+TORTURE   ?=
 # What `make test-vm` boots: names of tests/vm/kernels.toml or patterns of Debian packages; none: its default.
 KERNELS   ?=
 # How many at once; each has two CPUs.
 VMS       ?= 2
 
-.PHONY: help record test test-vm kernels bench docs screenshots clean
+.PHONY: help record test test-vm kernels torture bench docs screenshots clean
 help:
 	@sed -n '/^#/!q; s/^# \?//p' Makefile
 
@@ -79,6 +82,13 @@ test-vm:
 
 kernels: test-vm
 	$(BIN)/python -m tests.vm.page
+
+torture:
+	$(call installed,$(TORTURE_PACKAGES))
+	$(call environment,dev,.[dev])
+	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
+	@mkdir -p build
+	$(SUDO) $(BIN)/python -m tests.torture --json build/torture.json $(TORTURE)
 
 bench:
 	$(call installed,$(TEST_PACKAGES))

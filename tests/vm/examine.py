@@ -48,7 +48,7 @@ def _examine(name: str, directory: Path) -> tuple[Findings, Result]:
     (directory / findings.ORDERS).write_bytes(msgspec.json.encode(orders))
     boots = 0
     found = None
-    while found is None or found.after is None:
+    while found is None or found.left_behind is None:
         if boots == BOOTS or (boots and not machine.ran_stale_code(directory)):
             raise machine.MachineError(f"{name} did not get to the end. {machine.last(directory)}")
         boots += 1
@@ -73,7 +73,7 @@ def problems(found: Findings, result: Result) -> Iterator[str]:
     for step in found.steps:
         if step.code:
             yield f"{step.name}: exit code {step.code}\n{step.output}"
-    if found.after != found.before:
-        yield f"left behind: {found.after}; attached before: {found.before}"
+    if found.left_behind:
+        yield f"left behind: {found.left_behind}"
     if result.name in cache.KNOWN.workload and not (result.workload and result.workload.bits):
         yield "the workload made no exit slow"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tests.left import Left
 from tifbpf.exercises.model import Expectation
 
 ORDERS = "orders.json"
@@ -55,20 +56,6 @@ class Step(msgspec.Struct, frozen=True):
     output: str
 
 
-class Left(msgspec.Struct, frozen=True):
-    """What is attached to the kernel."""
-
-    programs: tuple[str, ...] = ()
-    """BPF programs, as bpftool calls them."""
-    links: int = 0
-    events: tuple[str, ...] = ()
-    """Lines of kprobe_events and uprobe_events."""
-    kprobes: int = 0
-    """Lines of debugfs' kprobes/list."""
-    functions: tuple[str, ...] = ()
-    """Lines of enabled_functions."""
-
-
 class Findings(msgspec.Struct):
     """What became of it. Written anew after each step, so it survives the guest."""
 
@@ -78,5 +65,5 @@ class Findings(msgspec.Struct):
     plans: tuple[str, ...] = ()
     """The plans that were recorded: `default`, and the routes that were forced."""
     steps: tuple[Step, ...] = ()
-    after: Left | None = None
-    """None: the guest did not get there."""
+    left_behind: str | None = None
+    """What there is at the end and was not before, a line each; None: the guest did not get there."""

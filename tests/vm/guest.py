@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from tests.left import left, settled
 from tests.vm import findings, machine
-from tests.vm.findings import Findings, Left, Orders, Step
+from tests.vm.findings import Findings, Orders, Step
 from tifbpf import exercises
 from tifbpf.errors import NoRouteError
 from tifbpf.host.facts import KernelFacts
@@ -25,8 +25,6 @@ from tifbpf.routes.model import catalogue
 _TRACING = Path("/sys/kernel/tracing")
 _DEBUG = Path("/sys/kernel/debug")
 _TIFBPF = (sys.executable, "-c", "from tifbpf.cli import main; main()")
-_GONE = 10.0
-"""Seconds within which the kernel frees what nobody holds any more."""
 
 
 class Guest:
@@ -90,16 +88,10 @@ class Guest:
         recorder.kill()
         recorder.wait()
         # Without something to leave behind it would show nothing.
-        code = int(while_recording == self._findings.before or self._left_behind() != self._findings.before)
+        nothing_to_leave = not while_recording.beside(self._findings.before)
+        code = int(nothing_to_leave or bool(settled(self._findings.before)))
         output = f"{said}while recording: {while_recording}\nafter: {left()}"
         self._did(Step("kill", time.monotonic() - start, code, output))
-
-    def _left_behind(self) -> Left:
-        """Return what is attached when the kernel has had the time to free what nobody holds."""
-        deadline = time.monotonic() + _GONE
-        while (after := left()) != self._findings.before and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return after
 
     def run(self) -> None:
         """Do everything."""
@@ -115,7 +107,7 @@ class Guest:
         self.tests("live tests", f"@{self.orders.tests}")
         self.audited([route for route in routes if choose(facts, route).of(Context.SYSCALL).route])
         self.kill()
-        self._findings.after = self._left_behind()
+        self._findings.left_behind = settled(self._findings.before)
         self._write()
 
     def _did(self, step: Step) -> None:
@@ -141,26 +133,6 @@ def forceable(facts: KernelFacts) -> list[str]:
         if any(default.of(choice.context).route != route.name for choice in plan.covered):
             found.append(route.name)
     return found
-
-
-def left() -> Left:
-    """Return what is attached to the kernel now."""
-    shown = subprocess.run(["bpftool", "-j", "prog", "list"], capture_output=True, text=True, check=True)
-    links = subprocess.run(["bpftool", "-j", "link", "list"], capture_output=True, text=True, check=True)
-    events = [line for name in ("kprobe_events", "uprobe_events") for line in _lines(_TRACING / name)]
-    return Left(
-        programs=tuple(
-            sorted(f"{program['id']} {program.get('name')}" for program in json.loads(shown.stdout))
-        ),
-        links=len(json.loads(links.stdout or "[]")),
-        events=tuple(events),
-        kprobes=len(_lines(_DEBUG / "kprobes" / "list")),
-        functions=tuple(_lines(_TRACING / "enabled_functions")),
-    )
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def prepare(orders: Orders) -> None:

@@ -99,7 +99,7 @@ def main(job: Job) -> int:
     )
     cut = "" if ending.complete else f" (cut short by {ending.reason})"
     if not job.quiet or cut or tally.lost:
-        say(f"recorded {tally}{cut}; read it with: tifbpf report {job.output}")
+        say(f"recorded {tally} ({tally.causes}){cut}; read it with: tifbpf report {job.output}")
     verdicts = guard.verdicts if guard else ()
     for verdict in verdicts:
         if job.quiet and not exit_code((verdict,)):

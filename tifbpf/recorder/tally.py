@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tifbpf.layouts.model import Context
 from tifbpf.recorder.session import Flush
+from tifbpf.recording.metadata import Losses
 from tifbpf.recording.paths import ExitPath, classify
 
 
@@ -12,7 +15,8 @@ class Tally:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.slow = self.lost = self.duration_ns = 0
+        self.slow = self.duration_ns = 0
+        self._losses = Losses()
         self._all: int | None = 0
         self._sampled = False
         self._paths: dict[tuple[Context, int | None, int | None], ExitPath] = {}
@@ -34,8 +38,19 @@ class Tally:
                 self._all += row.count * stands_for
         if any(coverage.slow_only and coverage.denominator is None for coverage in metadata.contexts):
             self._all = None
-        self.lost = metadata.totals.losses.total
+        self._losses = metadata.totals.losses
         self.duration_ns = metadata.duration_ns
+
+    @property
+    def lost(self) -> int:
+        """Exits that were seen and not recorded."""
+        return self._losses.total
+
+    @property
+    def causes(self) -> str:
+        """Return all causes of losses, e.g. `map full 0, read failed 0, recursion 0, …`."""
+        named = msgspec.structs.asdict(self._losses)
+        return ", ".join(f"{cause.replace('_', ' ')} {count:,}" for cause, count in named.items())
 
     def __str__(self) -> str:
         """Return e.g. `10.0 s: 1,234,567 exits, 18,395 slow (1.49 %), 0 lost`; estimates are `about`."""
