@@ -24,7 +24,7 @@ class Intervals:
     also where they were made side by side.
 
     An interval in which nothing was recorded has no row, and is one all the same. Where segments are missing
-    that cannot be told, and only those that have rows are here.
+    that cannot be told, and only those that have rows are here. A merged recording says which it had.
     """
 
     def __init__(self, recordings: Sequence[Recording]) -> None:
@@ -61,10 +61,10 @@ def _intervals(recording: Recording) -> Iterator[tuple[int, int]]:
     times = pa.table({"time": rows["time"].cast(pa.int64()), "length": rows["interval_ns"]})
     lengths = times.group_by(["time"]).aggregate([("length", "max")]).sort_by("time")
     known = list(zip(lengths["time"].to_pylist(), lengths["length_max"].to_pylist(), strict=True))
-    if recording.gaps:
-        yield from known
-        return
     metadata = recording.metadata
+    if recording.gaps or metadata.merged is not None:
+        yield from sorted([*known, *(metadata.merged.idle if metadata.merged else ())])
+        return
     reached = metadata.started_ns
     for start, length in [*known, (metadata.started_ns + recording.duration_ns, 0)]:
         yield from _empty(reached, start, metadata.interval_ns)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tifbpf import __version__
-from tifbpf.cli import decode, diff, doctor, exercise, export, masks, record, report, stat, top
+from tifbpf.cli import decode, diff, doctor, exercise, export, masks, merge, record, report, stat, top
 from tifbpf.cli.help import examples
 from tifbpf.errors import ExitCode, OutputUnwritableError
 
@@ -46,7 +46,7 @@ def _tifbpf(
     """
 
 
-for module in (doctor, record, stat, top, export, report, diff, decode, masks, exercise):
+for module in (doctor, record, stat, top, export, report, diff, merge, decode, masks, exercise):
     module.register(app)
 
 

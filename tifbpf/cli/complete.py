@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 
 DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
 
+SETTERS = "setters"
+"""What else `merge --drop` takes."""
+
 Values = Callable[[str], list[str]]
 """Takes what was typed of a value, and returns what it may become."""
 
@@ -20,8 +23,17 @@ def among(*values: str) -> Values:
 
 def dimensions(incomplete: str) -> list[str]:
     """Complete the last of several dimensions with commas between them."""
+    return _last_of(DIMENSIONS, incomplete)
+
+
+def dropped(incomplete: str) -> list[str]:
+    """Complete the last of what `merge` is to drop."""
+    return _last_of((*DIMENSIONS, SETTERS), incomplete)
+
+
+def _last_of(values: Iterable[str], incomplete: str) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
-    left = [name for name in DIMENSIONS if name not in before.split(",")]
+    left = [name for name in values if name not in before.split(",")]
     return [f"{before}{comma}{name}" for name in _matching(left, last)]
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+
 import msgspec
 
 from tifbpf.layouts.model import Context, Evidence, Layout, Word
 
 FOOTER_KEY = b"tifbpf"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The latest."""
 EXACT_SCHEMA = 2
-"""Of recordings that looked at every exit, which need nothing of schema 3: an older tifbpf reads them."""
+"""Of recordings that looked at every exit, which need nothing of later ones: an older tifbpf reads them."""
+SAMPLED_SCHEMA = 3
+"""Of recordings that did not."""
+MERGED_SCHEMA = 4
+"""Of what `tifbpf merge` wrote, sampled or not."""
+_MOST_BYTES = 64 * 2**20
+"""What a packed footer may hold; a file from outside could claim to hold anything."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +207,21 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """`starttime` of the recorder in /proc/PID/stat, clock ticks since boot: tells a live one from a dead."""
 
 
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a file several recordings of one host that became one (`tifbpf merge`)."""
+
+    sources: tuple[str, ...]
+    """The ids of the recordings that are in it, sorted."""
+    step_ns: int
+    """Rows begin at its multiples since the epoch; their `interval_ns` is what was observed of the step."""
+    idle: tuple[tuple[int, int], ...] = ()
+    """Steps that were observed and have no row: where each begins, ns since the epoch, and how much of it."""
+    ended: dict[str, int]
+    """How the recordings ended, and how many so."""
+    until_ns: int
+    """Where the last of them ended, since the epoch; between two of them nothing may have been observed."""
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Everything beside the rows."""
 
@@ -231,7 +255,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Since the recording's start, in a segment too. Exits that were looked at, also where each stands for
     several."""
     sampling: Sampling | None = None
-    """None where every exit was looked at; else the schema is 3."""
+    """None where every exit was looked at; else the schema is 3 or later."""
     setters: tuple[Setter, ...] | None = None
     """Since the recording's start; None where it was not recorded, () where nobody set a bit."""
     setters_lost: int = 0
@@ -246,6 +270,22 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     ended: str
     """`duration`, `command`, `SIGINT`, `SIGTERM`, `error: …`; of a segment: `recording`."""
     segment: Segment | None = None
+    merged: Merged | None = None
+    """None in what was recorded. Counts, losses and times are of all sources together; what they do not share
+    otherwise (command, tifbpf, texts that explain) is the latest one's, and of self-tests the weakest."""
+
+
+def sources(metadata: Metadata) -> tuple[str, ...]:
+    """Return the ids of the recordings whose exits are in this one: its own, unless it was merged."""
+    return (metadata.id,) if metadata.merged is None else metadata.merged.sources
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON in less: most of it is the layout's, which says the same in every file."""
+
+    schema: int
+    zstd: str
+    """In base64: what Parquet keeps beside the rows is text."""
 
 
 def encode(metadata: Metadata) -> bytes:
@@ -253,14 +293,40 @@ def encode(metadata: Metadata) -> bytes:
     return msgspec.json.encode(metadata)
 
 
+def pack(metadata: Metadata) -> bytes:
+    """Return what `encode` would in a fourth of its length; for schema 4 and later."""
+    import pyarrow as pa
+
+    packed = pa.Codec("zstd", 9).compress(encode(metadata), asbytes=True)
+    return msgspec.json.encode(_Packed(schema=metadata.schema, zstd=base64.b64encode(packed).decode()))
+
+
 def decode(data: bytes) -> Metadata:
-    """Read what `encode` wrote.
+    """Read what `encode` or `pack` wrote.
 
     Raises:
         msgspec.ValidationError: JSON, but not of this shape.
         msgspec.DecodeError: no JSON.
+        ValueError: packed, and it cannot be unpacked.
     """
+    with contextlib.suppress(msgspec.ValidationError):
+        data = _unpacked(msgspec.json.decode(data, type=_Packed).zstd)
     return msgspec.json.decode(data, type=Metadata)
+
+
+def _unpacked(text: str) -> bytes:
+    # Whoever only counts needs no Parquet library, and comes here for the metadata's types.
+    import pyarrow as pa
+
+    packed = base64.b64decode(text, validate=True)
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+            data: bytes = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"it is packed, and larger than {_MOST_BYTES} bytes")
+    return data
 
 
 def schema_of(data: bytes) -> int | None:

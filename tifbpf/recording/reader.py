@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,12 +29,14 @@ from tifbpf.recording.buckets import bounds
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
     FOOTER_KEY,
+    MERGED_SCHEMA,
     SCHEMA_VERSION,
     Metadata,
     Sampling,
     Segment,
     decode,
     schema_of,
+    sources,
 )
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
@@ -114,7 +115,9 @@ def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
     for path in paths:
         for part in _read(path):
             parts.setdefault(part.metadata.id, []).append(part)
-    return tuple(_assemble(group) for group in parts.values())
+    recordings = tuple(_assemble(group) for group in parts.values())
+    _check_repeated(recordings)
+    return recordings
 
 
 def _read(path: Path) -> list[_Part]:
@@ -206,7 +209,7 @@ def _parse(path: Path, stream: BinaryIO) -> _Part:
                 f"{_name(path)} is Parquet, but no recording of tifbpf; give one that `tifbpf record` wrote"
             )
         metadata = _metadata(path, footer)
-        columns = columns_of(metadata.schema)
+        columns = columns_of(metadata.schema, sampled=metadata.sampling is not None)
         _check_columns(path, file.schema_arrow, columns)
         rows = file.read(columns=columns.names)
         rows.validate(full=True)
@@ -235,13 +238,18 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
         raise _damaged(path, "its footer claims no schema that ever was")
     try:
         metadata = decode(footer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    # ValueError: no JSON, no text, or packed by nobody.
+    except ValueError as error:
         raise _damaged(path, f"its footer cannot be read: {_first_line(error)}") from error
     if sorted(coverage.context for coverage in metadata.contexts) != sorted(Context):
         raise _damaged(path, "its footer does not say how each of the three contexts was observed")
     if unknown := set(metadata.dimensions) - set(DIMENSIONS):
         raise _damaged(path, f"its footer has unknown dimensions: {', '.join(sorted(unknown))}")
-    if (metadata.sampling is not None) != (metadata.schema > EXACT_SCHEMA):
+    if (metadata.merged is not None) != (metadata.schema == MERGED_SCHEMA):
+        raise _damaged(
+            path, "its schema and its footer do not agree on whether it is several that were merged"
+        )
+    if metadata.merged is None and (metadata.sampling is not None) != (metadata.schema > EXACT_SCHEMA):
         raise _damaged(path, "its schema and its footer do not agree on whether every exit was looked at")
     if metadata.duration_ns < 0 or metadata.interval_ns < 0:
         raise _damaged(path, "its footer has a duration below zero")
@@ -335,6 +343,19 @@ def _assemble(parts: Sequence[_Part]) -> Recording:
         )
     # A recorder that was killed between writing the file and removing the segments leaves both.
     return _whole(whole[0]) if whole else _segmented(parts)
+
+
+def _check_repeated(recordings: Iterable[Recording]) -> None:
+    """Make sure that none is once more in what `tifbpf merge` made of it."""
+    holders: dict[str, Recording] = {}
+    for recording in recordings:
+        for source in sources(recording.metadata):
+            other = holders.setdefault(source, recording)
+            if other is not recording:
+                raise InputRepeatedError(
+                    f"{_name(other.path)} and {_name(recording.path)} hold the same exits, of recording "
+                    f"{printable(source)}; give one of them"
+                )
 
 
 def _whole(part: _Part) -> Recording:

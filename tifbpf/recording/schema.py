@@ -72,9 +72,9 @@ SINCE = {"latency_log2": 2, "ns_max": 2}
 """The schema with which a column came; the others were always there."""
 
 
-def columns_of(version: int) -> pa.Schema:
-    """Return the columns of recordings with that schema version."""
-    if version == 3:
+def columns_of(version: int, *, sampled: bool) -> pa.Schema:
+    """Return the columns of recordings with that schema version, which looked at every exit or did not."""
+    if sampled:
         return SAMPLED_SCHEMA
     fields = [field for field in SCHEMA if SINCE.get(field.name, 1) <= version]
     if version < 2:

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from tifbpf.errors import OutputUnwritableError
 from tifbpf.layouts.model import Context
+from tifbpf.recording import parquet
 from tifbpf.recording.columns import column
 from tifbpf.recording.exits import ExitClass
-from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Segment, encode
+from tifbpf.recording.metadata import Metadata, Segment, encode
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.place import Place
 from tifbpf.recording.schema import SCHEMA
@@ -169,13 +170,7 @@ class RecordingWriter:
     ) -> None:
         try:
             with self.place.create(temporary) as stream:
-                with pq.ParquetWriter(
-                    stream, schema_for(metadata), compression="zstd", write_page_checksum=True, version="2.6"
-                ) as writer:
-                    for table in tables:
-                        writer.write_table(table.replace_schema_metadata(None))
-                    # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
-                    writer.add_key_value_metadata({FOOTER_KEY: encode(metadata)})
+                parquet.write(stream, tables, schema_for(metadata), encode(metadata))
                 stream.flush()
                 os.fsync(stream.fileno())
             put(temporary)

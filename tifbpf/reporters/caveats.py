@@ -41,6 +41,11 @@ def _ending(recording: Recording) -> Iterator[Caveat]:
     interval = numbers.duration(metadata.interval_ns / 1e9)
     lasted = numbers.duration(metadata.duration_ns / 1e9)
     match recording.state:
+        case State.PARTIAL if metadata.merged is not None:
+            yield Caveat(
+                kind="partial",
+                text=f"Some of the recordings in {name} are partial: they were ended {metadata.ended}.",
+            )
         case State.PARTIAL:
             yield Caveat(kind="partial", text=f"{name} is partial: {metadata.ended} ended it after {lasted}.")
         case State.RECORDING:

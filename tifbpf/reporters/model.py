@@ -13,6 +13,7 @@ from tifbpf import __version__
 from tifbpf.analysis import Recordings
 from tifbpf.analysis.words import split
 from tifbpf.layouts.model import Context, Word
+from tifbpf.recording.metadata import Merged
 from tifbpf.recording.reader import Recording
 from tifbpf.reporters import coverage, explanation, schema, seen, timeline
 from tifbpf.reporters.caveats import caveats
@@ -261,7 +262,6 @@ def _layouts(recordings: Recordings) -> tuple[schema.LayoutLine, ...]:
 def recording(place: int, recording: Recording) -> schema.RecordingLine:
     """Return what is said of one recording, whose place among all is `place`."""
     metadata = recording.metadata
-    started = datetime.fromtimestamp(metadata.started_ns // 10**9, UTC)
     return schema.RecordingLine(
         number=place,
         path=str(recording.path),
@@ -274,10 +274,26 @@ def recording(place: int, recording: Recording) -> schema.RecordingLine:
         kernel_version=metadata.kernel.version,
         layout=metadata.layout.name,
         command=metadata.command,
-        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        started=_second(metadata.started_ns),
         seconds=recording.duration_ns / 1e9,
         interval_seconds=metadata.interval_ns / 1e9,
         dimensions=metadata.dimensions,
         filters=metadata.filters,
         tifbpf=metadata.tifbpf,
+        merged=_merged(metadata.merged),
     )
+
+
+def _merged(merged: Merged | None) -> schema.MergedLine | None:
+    if merged is None:
+        return None
+    return schema.MergedLine(
+        recordings=len(merged.sources),
+        step_seconds=merged.step_ns / 1e9,
+        until=_second(merged.until_ns),
+        ended=merged.ended,
+    )
+
+
+def _second(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

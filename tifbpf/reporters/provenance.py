@@ -32,7 +32,8 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
     filters = ", ".join(f"{option} {value}" for option, value in line.filters.items())
     pairs = [
         ("file", line.path),
-        ("state", line.state if line.ended == "recording" else f"{line.state}, ended by {line.ended}"),
+        ("state", _state(line)),
+        ("merged", "" if line.merged is None else _merged(line.merged)),
         ("host", f"{line.host}, {line.cpus} CPUs"),
         ("kernel", f"{line.kernel} {line.kernel_version}"),
         ("layout", line.layout if len(report.layouts) > 1 else ""),
@@ -47,3 +48,17 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
         ("written by", f"tifbpf {line.tifbpf}"),
     ]
     return Section(title=f"Recording{number}", key="recording", table=fields(pairs))
+
+
+def _state(line: schema.RecordingLine) -> str:
+    if line.ended == "recording" or line.merged is not None:
+        return line.state
+    return f"{line.state}, ended by {line.ended}"
+
+
+def _merged(line: schema.MergedLine) -> str:
+    ended = ", ".join(f"{number:,} by {how}" for how, number in line.ended.items())
+    return (
+        f"{line.recordings:,} recording{'s'[: line.recordings != 1]} until {line.until}, in steps of "
+        f"{numbers.duration(line.step_seconds)}; ended: {ended}"
+    )

@@ -438,6 +438,17 @@ class MaskAudit(msgspec.Struct, frozen=True, kw_only=True):
     conclusion: tuple[str, ...]
 
 
+class MergedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in a recording that `tifbpf merge` wrote."""
+
+    recordings: int
+    step_seconds: float
+    until: str
+    """When the last of them ended, ISO 8601, UTC; between two of them nothing may have been observed."""
+    ended: dict[str, int]
+    """How they ended, and how many so."""
+
+
 class RecordingLine(msgspec.Struct, frozen=True, kw_only=True):
     """One recording."""
 
@@ -461,6 +472,8 @@ class RecordingLine(msgspec.Struct, frozen=True, kw_only=True):
     filters: dict[str, str]
     tifbpf: str
     """The version that wrote it."""
+    merged: MergedLine | None
+    """None where it is as it was recorded."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
