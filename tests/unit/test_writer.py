@@ -198,3 +198,16 @@ def test_the_metadata_is_in_the_footer_once(tmp_path: Path) -> None:
     assert footer(output) == metadata()
     arrow_schema = base64.b64decode(pq.ParquetFile(output).metadata.metadata[b"ARROW:schema"])
     assert b"00000000-0000-4000" not in arrow_schema
+
+
+def test_flushes_share_a_row_group(tmp_path: Path) -> None:
+    output = tmp_path / "a.tif.parquet"
+    recording = RecordingWriter(output, force=False)
+    for number in range(130):
+        flush(
+            recording, [ExitClass(context=Context.SYSCALL, word=1, syscall_work=0, count=1, comm=f"{number}")]
+        )
+    recording.finish(metadata())
+    written = pq.ParquetFile(output)
+    assert written.num_row_groups == 1
+    assert written.read(["comm"])["comm"].to_pylist() == [f"{number}" for number in range(130)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 
 from tifbpf.recording.metadata import FOOTER_KEY
 
+_ROWS = 32_768
+"""A row group takes 1.6 kB of the footer, whatever is in it."""
+
 
 def write(stream: BinaryIO, tables: Iterable[pa.Table], schema: pa.Schema, footer: bytes) -> None:
-    """Write `tables`, each as one row group or more.
+    """Write `tables`; small ones share a row group.
 
     Args:
         stream: to write to; it stays open.
@@ -23,7 +26,22 @@ def write(stream: BinaryIO, tables: Iterable[pa.Table], schema: pa.Schema, foote
     with pq.ParquetWriter(
         stream, schema, compression="zstd", write_page_checksum=True, version="2.6"
     ) as writer:
-        for table in tables:
-            writer.write_table(table.replace_schema_metadata(None))
+        for table in _together(tables):
+            writer.write_table(table)
         # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
         writer.add_key_value_metadata({FOOTER_KEY: footer})
+
+
+def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table.replace_schema_metadata(None))
+        if sum(map(len, waiting)) >= _ROWS:
+            yield _one(waiting)
+            waiting = []
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
