@@ -31,7 +31,7 @@ class Intervals:
         """Find the intervals of `recordings`."""
         places = sorted(range(len(recordings)), key=lambda place: recordings[place].metadata.started_ns)
         found = [
-            (start, length, place) for place in places for start, length in _intervals(recordings[place])
+            (start, length, place) for place in places for start, length in intervals_of(recordings[place])
         ]
         self._places = {(place, start): number for number, (start, _, place) in enumerate(found)}
         self.seconds: Sums = np.array([length for _, length, _ in found], dtype=float) / 1e9
@@ -55,7 +55,7 @@ class Intervals:
         return dict(sums)
 
 
-def _intervals(recording: Recording) -> Iterator[tuple[int, int]]:
+def intervals_of(recording: Recording) -> Iterator[tuple[int, int]]:
     """Yield start and length, ns, of each interval."""
     rows = recording.rows
     times = pa.table({"time": rows["time"].cast(pa.int64()), "length": rows["interval_ns"]})

@@ -71,6 +71,10 @@ class Observed:
             and exits[ExitPath.ALL] < exits[ExitPath.SLOW]
         )
 
+    def slow_only_in(self, place: int, context: Context) -> bool:
+        """Whether the route saw slow exits only there, so that all exits are counted beside them."""
+        return self._coverage[place, context].slow_only
+
     def words_seen_in(self, place: int, context: Context) -> bool:
         """Whether the words of all its exits were seen there, and not of the slow ones alone."""
         return self.counted_in(place, context) and not self._coverage[place, context].slow_only
@@ -105,6 +109,10 @@ class Observed:
     def seconds_counted(self, context: Context) -> float:
         """Seconds for which all its exits were counted."""
         return self._seconds(place for place in self._duration_ns if self.counted_in(place, context))
+
+    def all_seconds(self) -> float:
+        """Seconds of all recordings."""
+        return self._seconds(self._duration_ns)
 
     def _seconds(self, places: Iterable[int]) -> float:
         return sum(self._duration_ns[place] for place in places) / 1e9

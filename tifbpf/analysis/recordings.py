@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from tifbpf.analysis import bits, explanation, frequency, latency, origins, rows, timeline, words
 from tifbpf.analysis.classes import ExitClass, classes
+from tifbpf.analysis.estimates import Estimates
 from tifbpf.analysis.observed import Observed
 from tifbpf.errors import TifbpfError
 from tifbpf.recording import reader
@@ -145,7 +146,7 @@ class Recordings:
         """
         if by is None:
             return frequency.by_context(self._table, self._observed)
-        names = [by] if isinstance(by, str) else list(by)
+        names = _names(by)
         places = self.having(names)
         return frequency.by_dimensions(self._rows_of(places), Observed(self.recordings, places), names)
 
@@ -312,6 +313,31 @@ class Recordings:
         shared = [name for name in self.dimensions if len(self.having([name])) == len(self.recordings)]
         return explanation.explain(self._exits, self.recordings, shared, self.handlers())
 
+    def estimates(self, of: str | Sequence[str] = CONTEXT) -> pd.DataFrame:
+        """Return between what shares and rates lie, with 95 % confidence, where not every exit was looked at.
+
+        Args:
+            of: context, one or more of the recorded dimensions, `bit`, or `all` of it together.
+
+        Index: that of `frequency` or `bits`. Columns: share_low, share_high, slow_per_second_low,
+        slow_per_second_high; of a bit share_of_slow_low, share_of_slow_high. NA where every exit was looked
+        at, and where too few windows were (`record --duty`).
+
+        Raises:
+            TifbpfError: no recording has these dimensions.
+        """
+        places = range(len(self.recordings)) if of in ("bit", "all") else self.having(_names(of))
+        rows_of = self._rows_of(list(places))
+        found = Estimates(self.recordings, rows_of, Observed(self.recordings, places))
+        if of == "bit":
+            return found.bits()
+        return found.frequency([] if of == "all" else _names(of))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether counts are estimates, not every exit having been looked at."""
+        return any(recording.estimated for recording in self.recordings)
+
     def losses(self) -> pd.DataFrame:
         """Return exits that were seen and not recorded. Index cause; column exits."""
         causes = Losses.__struct_fields__
@@ -391,3 +417,7 @@ class Recordings:
             for entry in getattr(metadata, field)
         ]
         return pd.DataFrame(lines, columns=["recording", *columns]).set_index("recording")
+
+
+def _names(of: str | Sequence[str]) -> list[str]:
+    return [of] if isinstance(of, str) else list(of)

@@ -26,7 +26,7 @@ from tifbpf.recorder.rows import RowMaker
 from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
-    SCHEMA_VERSION,
+    SAMPLED_SCHEMA,
     Host,
     Kernel,
     Losses,
@@ -235,7 +235,7 @@ class Session:
         uname = os.uname()
         seen = self._instrument.setters
         return Metadata(
-            schema=SCHEMA_VERSION if self._options.samples else EXACT_SCHEMA,
+            schema=SAMPLED_SCHEMA if self._options.samples else EXACT_SCHEMA,
             tifbpf=tifbpf.__version__,
             id=self._id,
             host=Host(name=socket.gethostname(), cpus=os.sysconf("SC_NPROCESSORS_ONLN")),
