@@ -24,24 +24,36 @@ _OURS = re.compile(r"^[pr]\d*:(tifbpf/(\w+)_(\d+)_(\d+))\s", re.MULTILINE)
 
 
 class KprobeEvent(Descriptor):
-    """One event of tracefs and the perf event that runs a program at it; closing takes both away."""
+    """One event of tracefs and the perf event that runs a program at it; closing takes both away.
+
+    The files of tracefs stay open: by the end this process may not open them any more.
+    """
 
     def __init__(self, held: Descriptor, name: str, root: Path) -> None:
-        """Take over the perf event on the event `name` (`group/event`) of the tracefs at `root`."""
+        """Take over the perf event on the event `name` (`group/event`) of the tracefs at `root`.
+
+        Raises:
+            OSError: its files cannot be opened.
+        """
+        with contextlib.ExitStack() as stack:
+            self._events = stack.enter_context(Descriptor(_open_events(root)))
+            self._profile = (root / "kprobe_profile").open("rb", buffering=0)
+            stack.pop_all()
         super().__init__(held.fd)
         held.fd = -1
         self.name = name
-        self._root = root
 
     def close(self) -> None:
         """Detach the program and remove the event; harmless when done twice."""
         if self.fd >= 0:
             super().close()
-            _write(self._root, f"-:{self.name}")
+            with self._events, self._profile:
+                _remove(self._events.fd, self.name)
 
     def missed(self) -> int:
         """Return how often the kernel did not run the kprobe, because it was in another one."""
-        return misses((self._root / "kprobe_profile").read_text(), self.name.rpartition("/")[2])
+        self._profile.seek(0)
+        return misses(self._profile.read().decode(), self.name.rpartition("/")[2])
 
 
 def attach(symbol: str, program: Program, root: Path | None = None) -> KprobeEvent:
@@ -65,15 +77,21 @@ def attach(symbol: str, program: Program, root: Path | None = None) -> KprobeEve
     name = event_name(symbol, os.getpid(), process.start_time(os.getpid()) or 0)
     with contextlib.ExitStack() as stack:
         try:
-            _write(mounted, f"p:{name} {symbol}")
-            stack.callback(_write, mounted, f"-:{name}")
+            events = stack.enter_context(Descriptor(_open_events(mounted)))
+            _write(events.fd, f"p:{name} {symbol}")
+            stack.callback(_remove, events.fd, name)
             number = int((mounted / "events" / name / "id").read_text())
         except OSError as error:
             raise links.refused(what, error.errno or errno.EINVAL) from error
         event = perf.Event(kind=_TYPE_TRACEPOINT, config=number, sample_period=1)
-        held = links.attach_event(event, 0, program, what)
+        held = stack.enter_context(links.attach_event(event, 0, program, what))
+        try:
+            found = KprobeEvent(held, name, mounted)
+        except OSError as error:
+            raise links.refused(what, error.errno or errno.EINVAL) from error
         stack.pop_all()
-    return KprobeEvent(held, name, mounted)
+    events.close()
+    return found
 
 
 def event_name(symbol: str, pid: int, start: int) -> str:
@@ -95,8 +113,8 @@ def sweep(root: Path | None = None) -> list[str]:
         return []
     removed = []
     for name in left_behind(listing):
-        with contextlib.suppress(OSError):
-            _write(mounted, f"-:{name}")
+        with contextlib.suppress(OSError), Descriptor(_open_events(mounted)) as events:
+            _remove(events.fd, name)
             removed.append(name)
     return removed
 
@@ -118,10 +136,14 @@ def misses(profile: str, event: str) -> int:
     return 0
 
 
-def _write(root: Path, line: str) -> None:
-    # Appended: an open that truncates removes everybody's events.
-    descriptor = os.open(root / "kprobe_events", os.O_WRONLY | os.O_APPEND)
-    try:
-        os.write(descriptor, line.encode() + b"\n")
-    finally:
-        os.close(descriptor)
+def _open_events(root: Path) -> int:
+    # To append: an open that truncates removes everybody's events.
+    return os.open(root / "kprobe_events", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+def _remove(events: int, name: str) -> None:
+    _write(events, f"-:{name}")
+
+
+def _write(events: int, line: str) -> None:
+    os.write(events, line.encode() + b"\n")
