@@ -78,6 +78,8 @@ class ExitCode(IntEnum):
     """Whether what `--fail-on` names was there cannot be told: exits were lost, or their bits not seen."""
     CONDITION_UNUSABLE = 33
     """What `--fail-on` names could not be seen here, so that its absence would say nothing."""
+    PRIVILEGES_KEPT = 34
+    """What is not needed once everything is attached could not be given up: nothing was recorded."""
     COMMAND_NOT_EXECUTABLE = 126
     """CMD is no executable."""
     COMMAND_NOT_FOUND = 127
@@ -105,6 +107,12 @@ class MissingCapabilityError(TifbpfError):
     """Root in name, but the bounding set or a container took a capability away."""
 
     exit_code = ExitCode.MISSING_CAPABILITY
+
+
+class PrivilegesKeptError(TifbpfError):
+    """The process could not give up what it does not need any more."""
+
+    exit_code = ExitCode.PRIVILEGES_KEPT
 
 
 class WrongBccError(TifbpfError):

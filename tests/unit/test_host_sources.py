@@ -91,6 +91,9 @@ class TestHeaders:
         assert headers.find("0.0.0-no-such-build") is None
 
 
+TO_BECOME_ANOTHER = ("CAP_CHOWN", "CAP_SETGID", "CAP_SETUID")
+
+
 class TestPrivileges:
     @staticmethod
     def proc(tmp_path: Path, effective: str, last: str) -> Path:
@@ -115,17 +118,30 @@ class TestPrivileges:
 
     @pytest.mark.parametrize("held", [("CAP_SYS_ADMIN",), ("CAP_BPF", "CAP_PERFMON")])
     def test_either_will_do(self, held: tuple[str, ...]) -> None:
-        privileges.require(Privileges(euid=0, capabilities=held, last=40))
+        privileges.require(Privileges(euid=0, capabilities=(*TO_BECOME_ANOTHER, *held), last=40))
         privileges.require(Privileges(euid=1000, capabilities=held, last=40))
 
     def test_unknown_is_left_to_trying(self) -> None:
         privileges.require(Privileges(euid=0))
 
-    @pytest.mark.parametrize("held", [(), ("CAP_BPF",), None])
+    @pytest.mark.parametrize("held", [(), ("CAP_SYSLOG",), None])
     def test_not_root(self, held: tuple[str, ...] | None) -> None:
         with pytest.raises(NotRootError) as caught:
             privileges.require(Privileges(euid=1000, capabilities=held, last=40))
         assert str(caught.value) == "recording needs root: run it with sudo"
+
+    @pytest.mark.parametrize(("held", "lacks"), [("CAP_BPF", "CAP_PERFMON"), ("CAP_PERFMON", "CAP_BPF")])
+    def test_a_user_who_was_given_one_of_two(self, held: str, lacks: str) -> None:
+        with pytest.raises(MissingCapabilityError) as caught:
+            privileges.require(Privileges(euid=1000, capabilities=(held,), last=40))
+        assert str(caught.value).startswith(f"user 1000 lacks {lacks}, which BPF needs: ")
+
+    @pytest.mark.parametrize("lacks", TO_BECOME_ANOTHER)
+    def test_root_who_would_stay_root(self, lacks: str) -> None:
+        held = ("CAP_BPF", "CAP_PERFMON", *(name for name in TO_BECOME_ANOTHER if name != lacks))
+        with pytest.raises(MissingCapabilityError) as caught:
+            privileges.require(Privileges(euid=0, capabilities=held, last=40))
+        assert str(caught.value).startswith(f"root here lacks {lacks}, without which it stays root: ")
 
     def test_root_of_a_container(self) -> None:
         with pytest.raises(MissingCapabilityError) as caught:

@@ -18,8 +18,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.unit.flushes import NEED_RESCHED, NOTIFY_RESUME, SIGPENDING, SYSCALL_TRACE, exits, flush
 from tests.unit.recordings import covered, everything, slow_only, uncovered
 from tifbpf.errors import TifbpfError
+from tifbpf.host import unprivileged
 from tifbpf.layouts.model import Context, Word
-from tifbpf.metrics import server, unprivileged
+from tifbpf.metrics import server
 from tifbpf.metrics.catalogue import METRICS, OTHER, Kind
 from tifbpf.metrics.counts import Bounded, Counts
 from tifbpf.metrics.families import SnapshotCollector

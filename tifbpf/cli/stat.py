@@ -70,34 +70,26 @@ def stat(
         duty=duty,
         max_overhead=max_overhead,
     )
-    import tempfile
-    from pathlib import Path
-
+    from tifbpf.live import stat as live
     from tifbpf.recorder import basis
-    from tifbpf.recorder.record import record
+
+    def tell(line: str) -> None:
+        if verbose:
+            print(f"tifbpf: {line}", file=sys.stderr)
 
     def attached(metadata: Metadata) -> None:
         for line in basis.lines(metadata):
-            print(f"tifbpf: {line}", file=sys.stderr)
+            tell(line)
 
     def step(text: str) -> None:
         print(f"tifbpf: {text}", file=sys.stderr)
 
-    with tempfile.TemporaryDirectory(prefix="tifbpf-") as directory:
-        recording = Path(directory, "stat.tif.parquet")
-        ending, _ = record(
-            wanted,
-            output=recording,
-            duration_ns=None if duration is None else round(duration * 1e9),
-            command=command or (),
-            only_command=only_command,
-            on_attached=attached if verbose else None,
-            on_step=step,
-        )
-        # pandas comes when nothing is attached any more.
-        import tifbpf
-        from tifbpf.reporters import model, terminal
-
-        report = model.build(tifbpf.read(recording))
-        terminal.console(stderr=bool(command)).print(terminal.summary(report))
-    return ending.exit_code
+    return live.stat(
+        wanted,
+        duration_ns=None if duration is None else round(duration * 1e9),
+        command=command or (),
+        only_command=only_command,
+        on_attached=attached,
+        on_dropped=tell,
+        on_step=step,
+    )

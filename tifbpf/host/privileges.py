@@ -16,9 +16,16 @@ _PROC = Path("/proc")
 class Capability(IntEnum):
     """The capabilities that matter here (include/uapi/linux/capability.h)."""
 
+    CAP_CHOWN = 0
+    CAP_DAC_OVERRIDE = 1
     CAP_DAC_READ_SEARCH = 2
+    CAP_FOWNER = 3
+    CAP_KILL = 5
+    CAP_SETGID = 6
+    CAP_SETUID = 7
     CAP_SYS_PTRACE = 19
     CAP_SYS_ADMIN = 21
+    CAP_SYS_NICE = 23
     CAP_SYS_RESOURCE = 24
     CAP_SYSLOG = 34
     CAP_PERFMON = 38
@@ -49,10 +56,17 @@ class Privileges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the capabilities that are wanting for tracing programs, () if none is, or none is known."""
         if self.capabilities is None or Capability.CAP_SYS_ADMIN.name in self.capabilities:
             return ()
+        held = self.to_load()
+        return tuple(name for name in self._needed() if name not in held)
+
+    def to_load(self) -> tuple[str, ...]:
+        """Return those of the capabilities for tracing programs that this process has."""
+        return tuple(name for name in self._needed() if name in (self.capabilities or ()))
+
+    def _needed(self) -> tuple[str, ...]:
         if self.last is not None and self.last < Capability.CAP_BPF:
             return (Capability.CAP_SYS_ADMIN.name,)
-        needed = (Capability.CAP_BPF.name, Capability.CAP_PERFMON.name)
-        return tuple(name for name in needed if name not in self.capabilities)
+        return (Capability.CAP_BPF.name, Capability.CAP_PERFMON.name)
 
 
 def read(proc: Path = _PROC) -> Privileges:
@@ -77,19 +91,37 @@ def _last(proc: Path) -> int | None:
         return None
 
 
+_TO_BECOME_ANOTHER = (Capability.CAP_CHOWN, Capability.CAP_SETGID, Capability.CAP_SETUID)
+"""What root needs so as not to stay root, and to give the recording away."""
+
+
 def require(privileges: Privileges | None = None) -> None:
     """Return if this process may load tracing programs, or if that cannot be told.
 
     Raises:
         NotRootError: it is an ordinary user's.
-        MissingCapabilityError: it is root's, but without what BPF asks for.
+        MissingCapabilityError: it lacks some of what it needs: root's in a container, or a user's who was
+            given capabilities.
     """
     privileges = privileges or read()
     missing = privileges.missing()
-    if privileges.euid != 0 and (missing or privileges.capabilities is None):
-        raise NotRootError("recording needs root: run it with sudo")
+    if privileges.euid != 0:
+        if privileges.capabilities is None or (missing and not privileges.to_load()):
+            raise NotRootError("recording needs root: run it with sudo")
+        if missing:
+            raise MissingCapabilityError(
+                f"user {privileges.euid} lacks {' and '.join(missing)}, which BPF needs: run it with sudo, "
+                "or add that to the ambient capabilities"
+            )
+        return
     if missing:
         raise MissingCapabilityError(
             f"root here lacks {' and '.join(missing)}, which BPF needs: run outside the container, "
             "or give the container these capabilities"
+        )
+    held = privileges.capabilities
+    if held is not None and (stuck := [one.name for one in _TO_BECOME_ANOTHER if one.name not in held]):
+        raise MissingCapabilityError(
+            f"root here lacks {' and '.join(stuck)}, without which it stays root: give the container these "
+            "capabilities, or start as another user with those that BPF needs"
         )

@@ -17,6 +17,7 @@ Here, and no system call: what emulates the vsyscall page on a page fault
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -35,6 +36,7 @@ _LINE = re.compile(
 _NEVER_RETURN = frozenset({"exit", "exit_group"})
 
 
+@functools.cache
 def addresses(path: Path = _KALLSYMS, tracefs: Path | None = None) -> tuple[int, ...]:
     """Return the address of every function that a system call's number may lead to, and that returns.
 

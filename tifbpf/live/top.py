@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import signal
 import sys
 import time
 
 from rich.console import Console
 
-from tifbpf.host import bcc, privileges
+from tifbpf.host import bcc, privileges, unprivileged
 from tifbpf.live.account import Account
 from tifbpf.live.keys import Act, State, decode
 from tifbpf.live.screen import Painter, theme
 from tifbpf.live.terminal import Events, Terminal
+from tifbpf.recorder.drop import drop
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.run import run, signals_kept
 from tifbpf.recorder.session import Flush, Session
@@ -53,6 +55,7 @@ def batch(options: Options, state: State, *, count: int | None) -> int:
             tell()
 
     with Session(options) as session, signals_kept():
+        drop(session, unprivileged.whom(os.environ))
         try:
             ending = run(
                 session,
@@ -80,6 +83,7 @@ def interactive(options: Options, state: State, *, count: int | None) -> int:
     terminal = Terminal()
     events = Events(terminal)
     with Session(options) as session, events.kept(), terminal:
+        drop(session, unprivileged.whom(os.environ))
         return _Top(session, terminal, events, state, count).run()
 
 

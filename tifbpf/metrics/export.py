@@ -13,15 +13,15 @@ from typing import Protocol
 import msgspec
 
 from tifbpf.errors import TifbpfError
-from tifbpf.host import bcc, privileges
+from tifbpf.host import bcc, privileges, unprivileged
+from tifbpf.host.unprivileged import Account
 from tifbpf.layouts import syscalls
 from tifbpf.layouts.syscalls import Abi
-from tifbpf.metrics import unprivileged
 from tifbpf.metrics.counts import Counts
 from tifbpf.metrics.pipe import Sender
 from tifbpf.metrics.snapshot import Snapshot
 from tifbpf.metrics.textfile import Textfile
-from tifbpf.metrics.unprivileged import Account
+from tifbpf.recorder.drop import drop
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.run import run, signals_kept
 from tifbpf.recorder.session import Flush, Session
@@ -58,7 +58,7 @@ def serve(options: Options, *, host: str, port: int, max_series: int, say: Calla
     """
     privileges.require()
     bcc.find()
-    account = unprivileged.caller(os.environ)
+    account = unprivileged.whom(os.environ)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(host, port))
         where = listener.getsockname()
@@ -110,7 +110,7 @@ def _export(
         # An interval of no time: the counters are there, at 0, before anything can make them grow.
         flush = session.flush()
         counts.add(flush)
-        unprivileged.become(account, keep=unprivileged.for_maps())
+        drop(session, account)
         sink.send(counts.snapshot(flush.metadata))
         on_begin()
 

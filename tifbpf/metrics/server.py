@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from tifbpf.host.unprivileged import Account, become
 from tifbpf.metrics.families import SnapshotCollector
 from tifbpf.metrics.pipe import received
 from tifbpf.metrics.snapshot import Snapshot
-from tifbpf.metrics.unprivileged import Account, become
 
 PATH = "/metrics"
 CLIENTS = 8

@@ -15,6 +15,7 @@ import msgspec
 
 from tifbpf.conditions.model import Condition
 from tifbpf.errors import run_and_exit
+from tifbpf.recorder import arrow
 from tifbpf.recorder.options import Options
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def _path(kind: type, value: str) -> Path:
 
 def main(job: Job) -> int:
     """Do `job`; return the exit code."""
-    # pyarrow does without numpy where there is none; here it would only take 12 MB.
-    sys.modules["numpy"] = None  # type: ignore[assignment]
+    arrow.load()
     from tifbpf.conditions.text import exit_code, lines
     from tifbpf.recorder.basis import lines as basis
     from tifbpf.recorder.guard import Guard
@@ -76,6 +76,10 @@ def main(job: Job) -> int:
         for line in basis(metadata):
             say(line)
 
+    def dropped(standing: str) -> None:
+        if job.verbose:
+            say(standing)
+
     def begun() -> None:
         if not job.quiet:
             say("recording")
@@ -93,6 +97,7 @@ def main(job: Job) -> int:
         only_command=job.only_command,
         guard=guard,
         on_attached=attached if job.verbose else None,
+        on_dropped=dropped,
         on_begin=begun,
         on_progress=progress,
         on_step=say,

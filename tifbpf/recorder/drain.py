@@ -159,6 +159,15 @@ class Collector:
         self._grace.wait()
         return self._read(old, flipped_ns)
 
+    def touch(self) -> None:
+        """Read a map and what the kernel counts of the programs, as `take` does.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        self._settings.lookup(_ZERO)
+        self._skipped()
+
     def settle(self) -> None:
         """Return once the programs that are running now have ended."""
         self._grace.wait()

@@ -37,6 +37,7 @@ from tifbpf.routes.setters import SettersPlan
 _OWN_PROGRAM = "read_own_words"
 _OWN_TYPE = "RAW_TRACEPOINT"
 _FOLLOWERS = {"follow_fork": "sched_process_fork", "forget_exited": "sched_process_exit"}
+_SWITCHED_OFF = frozenset({Way.KPROBE, Way.KRETPROBE, Way.KPROBE_MULTI, Way.BREAKPOINT})
 _PROC = Path("/proc")
 
 
@@ -301,6 +302,14 @@ class Instrument:
         for pid in waiting:
             self._maps["followed"].update(struct.pack("<I", pid), b"\1")
             waiting += _children(pid)
+
+    @property
+    def keeps_the_cpu(self) -> bool:
+        """Whether bpf(2) switches off a hook on its CPU while it is at a map; see `bpf.unpreempted`.
+
+        Those are kprobes and perf events: bpf_disable_instrumentation() in include/linux/bpf.h.
+        """
+        return any(hook.way in _SWITCHED_OFF for hook in self._hooks)
 
     def not_followed(self) -> int:
         """Return how many children were not followed because there were too many."""

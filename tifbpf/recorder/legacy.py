@@ -183,6 +183,11 @@ class LegacyInstrument:
         for pid in family.with_children(pids):
             self._maps["followed"].update(struct.pack("<I", pid), b"\1")
 
+    @property
+    def keeps_the_cpu(self) -> bool:
+        """Return False: `PlainMap` does not."""
+        return False
+
     def not_followed(self) -> int:
         """Return how many children were not followed because there were too many."""
         raw = self._maps["not_followed"].lookup(_ZERO) if self._filters.pids else None
@@ -345,6 +350,14 @@ class LegacyCollector:
         flipped_ns = time.monotonic_ns()
         self.settle()
         return self._read(old, flipped_ns)
+
+    def touch(self) -> None:
+        """Read a map, as `take` does.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        self._settings.lookup(_ZERO)
 
     def settle(self) -> None:
         """Return once the programs that are running now have ended."""

@@ -28,19 +28,24 @@ ROOM = 0.8
 class Meter:
     """What the programs take while they are attached, and the recorder besides."""
 
-    def __init__(self, programs: Sequence[Program]) -> None:
+    def __init__(self, programs: Sequence[Program], enable: Callable[[], Descriptor]) -> None:
         """Begin.
+
+        Args:
+            programs: what runs at every exit.
+            enable: `bpf.enable_run_times`, or how somebody else does it for us.
 
         Raises:
             TifbpfError: the kernel does not tell.
         """
         self._programs = programs
+        self._enable = enable
         self._stats: Descriptor | None = None
         self._spent_ns = time.process_time_ns()
         self._since_ns = self._on_ns = time.monotonic_ns()
         self._run_ns = self._run_before = self._measured_ns = 0
         try:
-            enable_run_times().close()
+            enable().close()
         except OSError as error:
             raise TifbpfError(
                 "this kernel does not tell how long BPF programs run (Linux 5.8 does): give --duty, not "
@@ -54,7 +59,7 @@ class Meter:
 
     def start(self) -> None:
         """Take the programs' run time from now on."""
-        self._stats = enable_run_times()
+        self._stats = self._enable()
         self._run_before = self._run_times()
         self._on_ns = time.monotonic_ns()
 
@@ -104,7 +109,13 @@ class Bounded:
     """Windows that become rarer where the recorder costs more than it may, and more frequent where it can."""
 
     def __init__(
-        self, session: Session, interval_ns: int, every: int, limit: float, tell: Callable[[str], None]
+        self,
+        session: Session,
+        interval_ns: int,
+        every: int,
+        limit: float,
+        tell: Callable[[str], None],
+        enable: Callable[[], Descriptor] = enable_run_times,
     ) -> None:
         """Begin now.
 
@@ -114,6 +125,7 @@ class Bounded:
             every: how many times its length, at most often.
             limit: in per cent of the time of all CPUs.
             tell: is told of each step.
+            enable: see `Meter`.
 
         Raises:
             TifbpfError: the kernel does not tell how long programs run.
@@ -124,7 +136,7 @@ class Bounded:
         self._tell = tell
         self._roomy = 0
         self._at_most = False
-        self._meter = Meter(session.programs)
+        self._meter = Meter(session.programs, enable)
         self._windows = Windows(session, interval_ns, every)
         self._from_ns = self._until_ns = 0
         if self._windows.open:

@@ -112,6 +112,27 @@ class Session:
     ) -> None:
         self._instrument.close()
 
+    @property
+    def pauses(self) -> bool:
+        """Whether it detaches and attaches again meanwhile."""
+        return self._options.pauses
+
+    @property
+    def keeps_the_cpu(self) -> bool:
+        """Whether exits of others are missed unless we keep the CPU while we read a map."""
+        return self._instrument.keeps_the_cpu
+
+    def touch(self) -> None:
+        """Use the kernel as `flush` and `resume` do; before `begin`.
+
+        Raises:
+            OSError, BpfRefusedError: it refuses, and may leave nothing attached.
+        """
+        if self._options.pauses:
+            self._instrument.detach()
+            self._instrument.attach()
+        self._instrument.collector.touch()
+
     def begin(self) -> None:
         """Forget what was seen so far, and start the clock."""
         if self._every > 1:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tifbpf.errors import CommandNotExecutableError, CommandNotFoundError
@@ -49,6 +49,8 @@ class Workload:
         os.close(gate)
         os.close(failure)
         self._status: int | None = None
+        self.terminate: Callable[[], None] = lambda: os.kill(self.pid, signal.SIGTERM)
+        """Asks it to end; somebody else's to do where this process may not."""
 
     def _execute(self, gate: int, failure: int) -> NoReturn:
         try:
@@ -93,12 +95,15 @@ class Workload:
             self._status = status
 
     def stop(self) -> None:
-        """End the child if it still runs, and wait for it."""
+        """End the child if it still runs, and wait for it; one that nobody may end any more goes on."""
+        os.close(self._failure)
         if self._gate >= 0:
             os.close(self._gate)
             self._gate = -1
         elif self.exit_code() is None:
-            os.kill(self.pid, signal.SIGTERM)
+            try:
+                self.terminate()
+            except OSError:
+                return
         if self._status is None:
             self._reap(0)
-        os.close(self._failure)

@@ -23,13 +23,21 @@ def write(stream: BinaryIO, tables: Iterable[pa.Table], schema: pa.Schema, foote
         schema: their columns.
         footer: the metadata, encoded.
     """
-    with pq.ParquetWriter(
-        stream, schema, compression="zstd", write_page_checksum=True, version="2.6"
-    ) as writer:
+    with open_writer(stream, schema) as writer:
         for table in _together(tables):
             writer.write_table(table)
-        # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
-        writer.add_key_value_metadata({FOOTER_KEY: footer})
+        describe(writer, footer)
+
+
+def open_writer(stream: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return what writes tables to `stream`, for one that comes after the other; see `describe`."""
+    return pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True, version="2.6")
+
+
+def describe(writer: pq.ParquetWriter, footer: bytes) -> None:
+    """Add the metadata, before `writer` is closed."""
+    # Not as metadata of the Arrow schema, which the footer holds once more, in base64.
+    writer.add_key_value_metadata({FOOTER_KEY: footer})
 
 
 def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

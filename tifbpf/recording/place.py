@@ -14,6 +14,8 @@ from typing import BinaryIO
 from tifbpf.errors import OutputExistsError
 
 SEGMENTS_SUFFIX = ".segments"
+WHOLE = ".whole.tmp"
+"""All of a recording, beside its segments, until it is published."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -168,13 +170,19 @@ class Place:
         """Remove the segments and whatever else is beside them."""
         self.remove(_names(self._directory))
 
-    def publish(self, name: str) -> None:
-        """Make a file beside the segments the recording, in place of what has its name."""
-        os.replace(name, self.output.name, src_dir_fd=self._directory, dst_dir_fd=self._parent)
+    def publish(self) -> None:
+        """Make `WHOLE` the recording, in place of what has its name."""
+        os.replace(WHOLE, self.output.name, src_dir_fd=self._directory, dst_dir_fd=self._parent)
 
     def remove_directory(self) -> None:
         """Remove the directory of segments, which is empty."""
         os.rmdir(self.segments.name, dir_fd=self._parent)
+
+    def leave_locking(self) -> None:
+        """Hold the directory of segments by a descriptor of our own: the lock is the recorder's, not ours."""
+        locked = self._directory
+        self._directory = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=locked)
+        os.close(locked)
 
     def descriptors(self) -> tuple[int, int]:
         """Return what this object holds open."""

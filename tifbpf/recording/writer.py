@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -19,13 +19,11 @@ from tifbpf.recording.columns import column
 from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import Metadata, Segment, encode
 from tifbpf.recording.paths import ExitPath, classify
-from tifbpf.recording.place import Place
+from tifbpf.recording.place import WHOLE, Place
 from tifbpf.recording.schema import SCHEMA
 from tifbpf.recording.weights import schema_for, with_weights
 
 SUFFIX = ".tif.parquet"
-_WHOLE = ".whole.tmp"
-"""All of it, beside the segments, before it becomes the recording."""
 
 # Arrow's own allocator keeps 4 MB more to itself; a recorder writes little, and lives long.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -56,9 +54,9 @@ class RecordingWriter:
             self.place = Place(output, force=force)
         except OSError as error:
             raise _unwritable(output, error) from error
-        self.publish: Callable[[str], None] = self.place.publish
-        """Makes a file beside the segments the recording; `remove_directory` is the last step. Both are
-        somebody else's to do where this process may not."""
+        self.publish: Callable[[], None] = self.place.publish
+        """Makes what was put together the recording; `remove_directory` is the last step. Both are somebody
+        else's to do where this process may not."""
         self.remove_directory: Callable[[], None] = self.place.remove_directory
 
     def flush(
@@ -122,7 +120,7 @@ class RecordingWriter:
                 removed.
         """
         try:
-            self._write_as(map(self._read, [*self._rolled, *self._singles]), metadata, _WHOLE, self.publish)
+            self._write_as(map(self._read, [*self._rolled, *self._singles]), metadata, WHOLE, self.publish)
         except OSError as error:
             if not self.place.has_files():
                 raise _removed(self.place.segments) from error
@@ -159,25 +157,86 @@ class RecordingWriter:
     def _write(self, tables: Iterable[pa.Table], metadata: Metadata, name: str) -> None:
         """Write a segment in one step: a temporary name, the disk, the rename."""
         temporary = f".{name}.tmp"
-        self._write_as(tables, metadata, temporary, lambda temporary: self.place.rename(temporary, name))
+        self._write_as(tables, metadata, temporary, lambda: self.place.rename(temporary, name))
 
     def _write_as(
         self,
         tables: Iterable[pa.Table],
         metadata: Metadata,
         temporary: str,
-        put: Callable[[str], None],
+        put: Callable[[], None],
     ) -> None:
         try:
             with self.place.create(temporary) as stream:
                 parquet.write(stream, tables, schema_for(metadata), encode(metadata))
                 stream.flush()
                 os.fsync(stream.fileno())
-            put(temporary)
+            put()
         except BaseException:
             with contextlib.suppress(OSError):
                 self.place.remove([temporary])
             raise
+
+
+class UnnamedWriter:
+    """One recording that nobody keeps, in a file without a name."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Write to `stream`, which the caller closes."""
+        self._stream = stream
+        self._writer: pq.ParquetWriter | None = None
+
+    def flush(
+        self,
+        rows: Iterable[ExitClass],
+        *,
+        start_ns: int,
+        interval_ns: int,
+        metadata: Metadata,
+        recorder: tuple[int, int],
+        every: int = 1,
+    ) -> None:
+        """Add one interval; for the arguments see `RecordingWriter.flush`.
+
+        Raises:
+            OutputUnwritableError: it cannot be written.
+        """
+        try:
+            if self._writer is None:
+                self._writer = parquet.open_writer(self._stream, schema_for(metadata))
+            table = with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
+            self._writer.write_table(table.replace_schema_metadata(None))
+        except OSError as error:
+            raise _not_kept(error) from error
+
+    def finish(self, metadata: Metadata) -> None:
+        """Make it a whole recording, which it is not before.
+
+        Raises:
+            OutputUnwritableError: it cannot be written.
+        """
+        try:
+            writer = self._writer or parquet.open_writer(self._stream, schema_for(metadata))
+            parquet.describe(writer, encode(metadata))
+            writer.close()
+            self._stream.flush()
+        except OSError as error:
+            raise _not_kept(error) from error
+
+    @property
+    def has_flushed(self) -> bool:
+        """Whether there is anything to finish: not unless all of it is."""
+        return False
+
+    def abandon(self) -> None:
+        """Leave nothing, as there is nothing."""
+
+
+def _not_kept(error: OSError) -> OutputUnwritableError:
+    return OutputUnwritableError(
+        f"what was counted cannot be kept until the end: {error.strerror or error}; set TMPDIR to where "
+        "there is room"
+    )
 
 
 def _unwritable(output: Path, error: OSError) -> OutputUnwritableError:
