@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from tests.torture import conservation
+from tests.torture import conservation, kills
 from tests.torture.report import Outcome, table
 
-CAMPAIGNS = {"conservation": conservation.run}
+CAMPAIGNS = {"conservation": conservation.run, "kills": kills.run}
 
 
 def main() -> int:

@@ -37,6 +37,10 @@ class Outcome(msgspec.Struct, kw_only=True):
             self.failures.append(f"{Path(where.filename).name}:{where.lineno}: {error!r}")
         self.seconds += time.monotonic() - start
 
+    def count(self, name: str) -> None:
+        """Add one to a figure."""
+        self.figures[name] = float(self.figures.get(name, 0)) + 1
+
     def most(self, name: str, value: float) -> None:
         """Keep the largest of a figure."""
         self.figures[name] = max(float(self.figures.get(name, value)), value)

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -55,6 +56,15 @@ class Stand:
             recorder.wait_until_it_records()
         return recorder
 
+    def trace(self, recorder: Recorder, file: Path, calls: str, *more: str) -> None:
+        """Have strace see these system calls of a recorder, and do what `more` says; return once it does."""
+        strace = ["strace", "-qq", "-ttt", "-o", file, "-e", f"trace={calls}", *more, "-p", str(recorder.pid)]
+        tracer = self.start(strace)
+        status = Path(f"/proc/{recorder.pid}/status")
+        while f"TracerPid:\t{tracer.pid}\n" not in status.read_text():
+            assert tracer.poll() is None, "strace ended"
+            time.sleep(0.005)
+
     def run(self, *arguments: str | Path, code: int = 0, within: Sequence[str] = ()) -> str:
         """Run tifbpf to its end; return what it said.
 
@@ -78,7 +88,10 @@ class Stand:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
         with contextlib.suppress(OSError):
             self._scratch.rmdir()
         self._leavings.check(*kept)
