@@ -4,7 +4,8 @@
 #   make test-vm  those of them that boot other kernels, e.g. KERNELS="6.1 6.12-rt"; kernels are fetched once
 #                 into the user's cache. `make kernels` writes what they found into docs/kernels.md.
 #   make torture  the long campaigns whose counts are in docs/assurance.md, e.g. TORTURE="kills -k rename"
-# `make bench` prints the figures of tests/bench/. `make screenshots` takes the pictures of a report in docs/.
+#   make bench    figures beside the peers', e.g. BENCHES="probe start" ROUNDS=5; into build/bench.md and .json
+# `make screenshots` takes the pictures of a report in docs/.
 
 PYTHON    ?= /usr/bin/python3
 VENV      := .venv
@@ -20,8 +21,12 @@ TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish zsh prometheus
 # What opens reports; the font, because charts are measured in one of its widths.
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86
+BENCH_PACKAGES := $(TEST_PACKAGES) gcc libc6-dev linux-perf
 TORTURE_PACKAGES := $(TEST_PACKAGES) e2fsprogs strace
 TORTURE   ?=
+# What `make bench` runs; none: all.
+BENCHES   ?=
+ROUNDS    ?= 15
 # What `make test-vm` boots: names of tests/vm/kernels.toml or patterns of Debian packages; none: its default.
 KERNELS   ?=
 # How many at once; each has two CPUs.
@@ -91,9 +96,10 @@ torture:
 	$(SUDO) $(BIN)/python -m tests.torture --json build/torture.json $(TORTURE)
 
 bench:
-	$(call installed,$(TEST_PACKAGES))
+	$(call installed,$(BENCH_PACKAGES))
 	$(call environment,dev,.[dev])
-	$(SUDO) $(BIN)/python -m tests.bench
+	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
+	$(SUDO) $(BIN)/python -m tests.bench --rounds $(ROUNDS) -o build/bench.md $(BENCHES)
 
 screenshots:
 	$(call installed,$(TEST_PACKAGES) $(BROWSER_PACKAGES))

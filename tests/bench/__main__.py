@@ -1,117 +1,73 @@
-"""`make bench`: figures, none of them a test. Sides are interleaved, medians and spreads of all rounds."""
+"""`make bench`: figures, none of them a test: python -m tests.bench [--rounds N] [-o FILE] [BENCH…]."""
 
 from __future__ import annotations
 
-import json
+import argparse
+import importlib
 import os
-import re
-import shutil
+import pkgutil
 import signal
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+import tests.bench
+from tests.bench import machine
+from tests.bench.harness import BENCHES, Row, Run, say
+from tests.bench.table import table
+
 ROUNDS = 15
-PYTHON = sys.executable
-TIFBPF = [str(Path(PYTHON).with_name("tifbpf"))]
+_NO_BENCHES = {"__main__", "harness", "machine", "table"}
 
 
-def seconds(command: list[str]) -> float:
-    """Return the time from start to end."""
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+class Results(msgspec.Struct, kw_only=True):
+    """The JSON."""
+
+    machine: machine.Machine
+    command: str
+    rounds: int
+    rows: dict[str, list[Row]]
+    """By bench."""
 
 
-def until(command: list[str], marker: str) -> float:
-    """Return the time from start to the line `marker` on stdout or stderr; end the command then."""
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if marker in line:
-                break
-        else:
-            raise SystemExit(f"{command[0]} never said {marker!r}")
-        took = time.perf_counter() - began
-        process.terminate()
-        process.communicate()
-    return took
-
-
-def interleaved(sides: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Measure every side once a round, so that what the machine does meanwhile meets all of them."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, measure in sides.items():
-            taken[name].append(measure())
-    return taken
-
-
-def proportional_set_size(pid: int) -> float:
-    """Return the PSS of a process in MB (10^6 bytes)."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-    assert found is not None
-    return int(found.group(1)) * 1024 / 1e6
-
-
-def recorder_memory(directory: Path) -> list[float]:
-    """Return the recorder's PSS after each of some seconds, all dimensions on, beside a busy host."""
-    output = directory / "memory.tif.parquet"
-    recorder = subprocess.Popen(
-        [*TIFBPF, "record", "--force", "-o", output, "--by", "syscall,comm,pid,cgroup,cpu"],
-        stderr=subprocess.PIPE,
-    )
-    assert recorder.stderr is not None
-    recorder.stderr.readline()
-    sizes = []
-    for _ in range(5):
-        subprocess.run(["sh", "-c", "for i in $(seq 200); do true | cat; done"], check=True)
-        time.sleep(1)
-        sizes.append(proportional_set_size(recorder.pid))
-    recorder.send_signal(signal.SIGINT)
-    recorder.communicate()
-    return sizes
-
-
-def main() -> None:
-    """Measure, print a table, and JSON to the file that is the only argument."""
+def main() -> int:
+    """Run what was asked for; write a table, and JSON beside it, after each bench."""
+    for module in pkgutil.iter_modules(tests.bench.__path__):
+        if module.name not in _NO_BENCHES:
+            importlib.import_module(f"tests.bench.{module.name}")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], default=[], metavar="BENCH")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each bench; {ROUNDS}")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.md", help="table here, JSON beside it")
+    arguments = parser.parse_args()
     if os.geteuid() != 0:
-        raise SystemExit("make bench needs root: it records")
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        record = [*TIFBPF, "record", "--force", "-o", str(directory / "start.tif.parquet")]
-        script = "tracepoint:raw_syscalls:sys_exit { @[tid] = count(); } BEGIN { exit(); }"
-        times = interleaved(
-            {
-                "python -c pass (floor)": lambda: seconds([PYTHON, "-c", "pass"]),
-                "tifbpf --help": lambda: seconds([*TIFBPF, "--help"]),
-                "tifbpf record, to attached": lambda: until(record, "tifbpf: recording"),
-            }
-            | (
-                {"bpftrace, to attached and out": lambda: seconds(["bpftrace", "-e", script])}
-                if shutil.which("bpftrace")
-                else {}
-            )
-        )
-        memory = recorder_memory(directory)
-    floor = statistics.median(times["python -c pass (floor)"])
-    print(f"{'':32} {'median':>10} {'min':>10} {'max':>10}   of the floor")
-    for side, values in times.items():
-        median = statistics.median(values)
-        print(
-            f"{side:32} {median:8.3f} s {min(values):8.3f} s {max(values):8.3f} s {median / floor:9.1f} times"
-        )
-    sizes = (statistics.median(memory), min(memory), max(memory))
-    print(f"{'recorder, PSS':32} " + " ".join(f"{size:7.1f} MB" for size in sizes))
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps({"seconds": times, "recorder_pss_mb": memory}, indent=1))
+        parser.error("this needs root: it records")
+    # What was started ends with us, however we are told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    command = " ".join(["python -m tests.bench", *sys.argv[1:]])
+    results = Results(machine=machine.this(), command=command, rounds=arguments.rounds, rows={})
+    print(f"{results.machine}. {arguments.rounds} rounds.")
+    try:
+        for name in arguments.benches or BENCHES:
+            with tempfile.TemporaryDirectory(prefix="tifbpf-bench-") as directory:
+                results.rows[name] = list(BENCHES[name].run(Run(arguments.rounds, Path(directory))))
+            say("")
+            print("\n" + table(BENCHES[name].title, results.rows[name]), flush=True)
+            if arguments.output:
+                _write(results, arguments.output)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+def _write(results: Results, output: Path) -> None:
+    groups = [table(BENCHES[name].title, rows) for name, rows in results.rows.items()]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("\n\n".join([f"{results.machine}. `{results.command}`", *groups]) + "\n")
+    output.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(results)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
