@@ -12,6 +12,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tifbpf.engines import loading
+from tifbpf.engines.local import shared
 from tifbpf.layouts.model import Bit, Context, Evidence, Layout, Mask, Tier, Word
 from tifbpf.recording.metadata import (
     FOOTER_KEY,
@@ -26,7 +28,22 @@ from tifbpf.recording.metadata import (
     Totals,
     encode,
 )
+from tifbpf.recording.reader import Recording
 from tifbpf.recording.schema import SCHEMA
+
+
+def loaded(paths: Iterable[Path]) -> loading.Loaded:
+    return loading.load(paths, shared())
+
+
+def verified(recordings: Iterable[Recording]) -> loading.Loaded:
+    return loading.verified(tuple(recordings), shared())
+
+
+def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
+    """The recordings, once their rows have been looked at too."""
+    return loaded(paths).recordings
+
 
 START_NS = 1_780_000_000_000_000_000
 SECOND_NS = 1_000_000_000

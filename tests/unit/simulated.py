@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tests.unit.recordings import SECOND_NS, START_NS, covered, metadata, table, uncovered
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Sampling, Totals
-from tifbpf.recording.reader import Recording, State
-from tifbpf.recording.weights import scaled
+from tifbpf.recording.reader import Part, Recording, State
 
 SIGPENDING = 0x2
 PARTS = 100
@@ -86,6 +85,6 @@ def recorded(generator: Generator, truth: Truth, sampling: Sampling) -> Recordin
         path=Path("simulated"),
         metadata=about,
         state=State.COMPLETE,
-        rows=scaled(rows),
+        parts=(Part(Path("simulated"), about, len(rows), rows),),
         duration_ns=about.duration_ns,
     )

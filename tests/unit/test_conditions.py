@@ -13,6 +13,7 @@ from tests.unit.recordings import (
     covered,
     everything,
     layout_71,
+    loaded,
     row,
     slow_only,
     syscalls_only,
@@ -27,7 +28,6 @@ from tifbpf.conditions.text import exit_code, lines
 from tifbpf.errors import ConditionUnusableError, ExitCode
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.metadata import Losses, ObserverEffect, Sampling, Totals, UnseenBit
-from tifbpf.recording.reader import load
 
 DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
 
@@ -48,7 +48,7 @@ ROWS = [
 
 def judged(path: Path, text: str, rows: Iterable[Mapping[str, Any]] = tuple(ROWS), **given: Any) -> Verdict:
     write(path, rows, **{"dimensions": DIMENSIONS, **given})
-    return judge(parse(text), load([path]))
+    return judge(parse(text), loaded([path]))
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_recordings_add_up(tmp_path: Path) -> None:
         write(tmp_path / name, ROWS, dimensions=DIMENSIONS, id=name)
         for name in ("a.tif.parquet", "b.tif.parquet")
     ]
-    verdict = judge(parse("rate(context == syscall) > 0/s"), load(paths))
+    verdict = judge(parse("rate(context == syscall) > 0/s"), loaded(paths))
     assert (verdict.matched, verdict.seconds, verdict.value) == (200, 20, 10)
 
 

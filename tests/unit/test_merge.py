@@ -19,7 +19,7 @@ import pytest
 
 import tifbpf
 from tests.unit import recordings as build
-from tests.unit.recordings import SECOND_NS, START_NS, all_exits, row, slow_only, syscalls_only
+from tests.unit.recordings import SECOND_NS, START_NS, all_exits, load, row, slow_only, syscalls_only
 from tifbpf.analysis.sides import Side
 from tifbpf.errors import (
     InputRepeatedError,
@@ -41,7 +41,7 @@ from tifbpf.recording.metadata import (
     Setter,
     Totals,
 )
-from tifbpf.recording.reader import State, load
+from tifbpf.recording.reader import State
 from tifbpf.reporters import model
 
 HOUR_NS = 3600 * SECOND_NS

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit import recordings as build
-from tests.unit.recordings import SECOND_NS, all_exits, metadata, row, segment, write
+from tests.unit.recordings import SECOND_NS, all_exits, load, metadata, row, segment, write
 from tifbpf.errors import (
     InputDamagedError,
     InputEmptyError,
@@ -40,7 +40,7 @@ from tifbpf.recording.metadata import (
     UnseenBit,
     encode,
 )
-from tifbpf.recording.reader import Recording, State, load
+from tifbpf.recording.reader import Recording, State
 from tifbpf.recording.schema import SCHEMA
 from tifbpf.recording.writer import ExitClass, RecordingWriter
 

@@ -10,11 +10,11 @@ import pytest
 
 import tifbpf
 from tests.unit import recordings as build
+from tests.unit.recordings import load
 from tifbpf.errors import InputDamagedError
 from tifbpf.layouts.model import Context
 from tifbpf.recording.exits import ExitClass
 from tifbpf.recording.metadata import Sampling, Step, Totals
-from tifbpf.recording.reader import load
 from tifbpf.recording.weights import looked_at
 from tifbpf.recording.writer import RecordingWriter
 

@@ -91,11 +91,11 @@ def _those(recordings: Recordings, places: list[int]) -> Recordings:
     # Nearly always all of them, whose sums are known by now.
     if len(places) == len(recordings.recordings):
         return recordings
-    return Recordings([recordings.recordings[place] for place in places])
+    return Recordings(recordings.loaded.only(places))
 
 
 def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> Joined:
-    observed = Observed(recordings.recordings)
+    observed = recordings.observed
     alone = _alone(layout, recordings.words())
     covered = tuple(context for context in Context if observed.covered(context))
     # The options of a kernel are not in its recordings.

@@ -20,20 +20,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tifbpf.analysis import student
 from tifbpf.analysis.classes import BitName, classes
 from tifbpf.analysis.frequency import columns_of, name_syscalls
-from tifbpf.analysis.intervals import intervals_of
+from tifbpf.analysis.intervals import by_place
 from tifbpf.analysis.observed import Observed
-from tifbpf.analysis.rows import to_pandas
+from tifbpf.analysis.rows import Rows
 from tifbpf.layouts.model import Context
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
-from tifbpf.recording.schema import COUNT, WEIGHTS
-from tifbpf.recording.weights import weighted
 
 CONFIDENCE = 0.95
 _MOST_FREEDOM = 1000
@@ -66,16 +61,18 @@ class Windows:
         return min(int((self.strata - 1).sum()), _MOST_FREEDOM)
 
 
-def windows(recordings: Sequence[Recording]) -> Windows:
-    """Return the windows of `recordings`, those without an exit too."""
+def windows(rows: Rows) -> Windows:
+    """Return the windows of the recordings of `rows`, those without an exit too."""
     lines = []
-    for place, recording in enumerate(recordings):
+    intervals = by_place(rows)
+    for place in rows.places:
+        recording = rows.recordings[place]
         sampling = recording.metadata.sampling
         if sampling is None or (sampling.every == 1 and not sampling.steps):
             continue
         started = recording.metadata.started_ns
         changes = [(0, sampling.every), *((step.at_ns, step.every) for step in sampling.steps)]
-        for start, length in intervals_of(recording):
+        for start, length in intervals[place]:
             every = [every for at_ns, every in changes if at_ns <= start - started][-1]
             if every > 1:
                 lines.append((place, start, every, length / 1e9))
@@ -85,18 +82,12 @@ def windows(recordings: Sequence[Recording]) -> Windows:
 class Estimates:
     """The intervals of what some recordings estimate."""
 
-    def __init__(self, recordings: Sequence[Recording], table: pa.Table, observed: Observed) -> None:
-        """Look at `recordings`.
-
-        Args:
-            recordings: of which at least one did not look at every exit.
-            table: their rows, with the column `recording`.
-            observed: what they covered.
-        """
-        self._recordings = recordings
-        self._table = _with_parts(table)
-        self._observed = observed
-        self._windows = windows(recordings)
+    def __init__(self, rows: Rows) -> None:
+        """Look at the recordings of `rows`, of which at least one did not look at every exit."""
+        self._rows = rows
+        self._recordings = rows.recordings
+        self._observed = Observed(rows)
+        self._windows = windows(rows)
 
     def frequency(self, by: Sequence[str]) -> pd.DataFrame:
         """Return between what share and rate lie for each value of `by`; one line where there is none.
@@ -143,10 +134,9 @@ class Estimates:
         return shares.rename(columns={"low": "share_of_slow_low", "high": "share_of_slow_high"})
 
     def _sums(self, keys: Sequence[str]) -> pd.DataFrame:
-        grouped = self._table.group_by(list(dict.fromkeys([*_WINDOW, *keys])))
-        frame = to_pandas(grouped.aggregate([(part, "sum") for part in _PARTS]))
+        frame = self._rows.parts(["place", "time", "every", *keys])
         frame["time"] = frame["time"].dt.as_unit("ns").astype("int64")
-        return frame.rename(columns={f"{part}_sum": part for part in _PARTS})
+        return frame.rename(columns={"place": "recording", "count": "value"})
 
     def _shares(
         self, events: pd.DataFrame, base: pd.DataFrame, names: list[str], *, apart: bool | None = None
@@ -255,20 +245,6 @@ class Estimates:
         if freedom == 0:
             return np.nan
         return student.quantile(CONFIDENCE, _MOST_FREEDOM if freedom is None else freedom)
-
-
-def _with_parts(table: pa.Table) -> pa.Table:
-    """Return the rows with _PARTS of their counts."""
-    table = weighted(table)
-    count, one_in, every = (pc.cast(table[name], pa.float64()) for name in (COUNT, *WEIGHTS.names))
-    parts = (
-        count,
-        pc.multiply(count, pc.subtract(one_in, 1.0)),
-        pc.multiply(count, pc.subtract(pc.multiply(one_in, every), 1.0)),
-    )
-    for name, values in zip(_PARTS, parts, strict=True):
-        table = table.append_column(name, values)
-    return table
 
 
 def _bounds(low: pd.Series, high: pd.Series, *, most: float) -> pd.DataFrame:

@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from tifbpf.analysis import causes, rows
+from tifbpf.analysis import causes
 from tifbpf.analysis.causes import Cause
 from tifbpf.analysis.classes import BitName, classes
 from tifbpf.analysis.frequency import columns_of, name_syscalls
+from tifbpf.analysis.rows import Rows
 from tifbpf.layouts.model import Word
-from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
 
 MOST = 0.5
 """A place is where exits were from if more than this share of them were."""
@@ -68,19 +65,16 @@ class Finding:
     """One for each bit, those of the second word first."""
 
 
-def explain(
-    table: pa.Table, recordings: Sequence[Recording], dimensions: Sequence[str], handlers: pd.DataFrame
-) -> tuple[Finding, ...]:
+def explain(rows: Rows, dimensions: Sequence[str], handlers: pd.DataFrame) -> tuple[Finding, ...]:
     """Return what made exits slow, the commonest first; see `Recordings.explanation`.
 
     Args:
-        table: the exits of `recordings`.
-        recordings: where the layouts are taken from.
+        rows: of the recordings.
         dimensions: those that every one of them has: a share of fewer exits would be of another finding.
         handlers: `Recordings.handlers`.
     """
-    frame = _slow(table, dimensions)
-    triggers = [found.decoded.triggers for found in classes(frame, recordings)]
+    frame = name_syscalls(rows.summed(keys_of(dimensions), slow_only=True))
+    triggers = [found.decoded.triggers for found in classes(frame, rows.recordings)]
     places: dict[tuple[BitName, ...], list[int]] = {}
     for place, bits in enumerate(triggers):
         places.setdefault(bits, []).append(place)
@@ -103,10 +97,9 @@ def explain(
     return tuple(findings)
 
 
-def _slow(table: pa.Table, dimensions: Sequence[str]) -> pd.DataFrame:
-    slow = table.filter(pc.equal(table["path"].cast(pa.string()), ExitPath.SLOW.value))
-    keys = ["recording", "context", "word", "syscall_work", "path", *columns_of(dimensions)]
-    return name_syscalls(rows.summed(slow, keys))
+def keys_of(dimensions: Sequence[str]) -> list[str]:
+    """Return what the sums are by that an explanation needs, of slow exits alone."""
+    return ["recording", "context", "word", "syscall_work", "path", *columns_of(dimensions)]
 
 
 def _places(group: pd.DataFrame, dimensions: Iterable[str]) -> tuple[Place, ...]:

@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
-import pyarrow as pa
+from pandas.tseries.frequencies import to_offset
 
-from tifbpf.analysis import rows
 from tifbpf.analysis.classes import classes
 from tifbpf.analysis.observed import Observed
+from tifbpf.analysis.rows import Rows
 from tifbpf.layouts import syscalls
 from tifbpf.layouts.model import Context
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
 
 _OF_COUNTED = ("exits", "slow_counted", "exits_per_second")
 _SUMS = [*_OF_COUNTED, "slow", "slow_per_second"]
@@ -40,9 +39,9 @@ def name_syscalls(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(syscall=named).drop(columns="abi")
 
 
-def by_context(table: pa.Table, observed: Observed) -> pd.DataFrame:
+def by_context(rows: Rows, observed: Observed) -> pd.DataFrame:
     """Return one row for each of the three contexts; see `Recordings.frequency`."""
-    found = by_dimensions(table, observed, ("context",))
+    found = by_dimensions(rows, observed, ("context",))
     frame = found.reindex(pd.Index([context.value for context in Context], name="context", dtype="str"))
     covered = pd.Series([observed.covered(context) for context in Context], index=frame.index)
     counted = pd.Series([observed.counted(context) for context in Context], index=frame.index)
@@ -56,10 +55,10 @@ def by_context(table: pa.Table, observed: Observed) -> pd.DataFrame:
     return frame
 
 
-def by_dimensions(table: pa.Table, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
+def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
     """Return one row for each value of `by` that was seen; see `Recordings.frequency`."""
     keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
-    frame = name_syscalls(rows.summed(table, keys))
+    frame = name_syscalls(rows.summed(keys))
     contexts = [Context(context) for context in frame["context"]]
     frame["exits"] = observed.exits(frame)
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
@@ -85,15 +84,12 @@ def _seconds(values: list[float], index: pd.Index) -> pd.Series:
     return seconds.where(seconds > 0)
 
 
-def commonest_triggers(
-    table: pa.Table, recordings: Sequence[Recording], dimension: str
-) -> dict[object, tuple[str, int]]:
+def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, int]]:
     """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
-    frame = name_syscalls(rows.summed(table, keys))
-    frame = frame[frame["path"] == ExitPath.SLOW]
+    frame = name_syscalls(rows.summed(keys, slow_only=True))
     triggers: dict[object, Counter[str]] = {}
-    for value, found in zip(frame[dimension], classes(frame, recordings), strict=True):
+    for value, found in zip(frame[dimension], classes(frame, rows.recordings), strict=True):
         counter = triggers.setdefault(None if pd.isna(value) else value, Counter())
         for trigger in found.decoded.triggers:
             counter[trigger.bit] += found.count
@@ -104,15 +100,18 @@ def commonest_triggers(
     }
 
 
-def timeline(table: pa.Table, observed: Observed, freq: str | None) -> pd.DataFrame:
+def timeline(rows: Rows, observed: Observed, freq: str | None) -> pd.DataFrame:
     """Return sums over time; see `Recordings.timeline`."""
-    frame = rows.summed(table, ["recording", "context", "path", "time", "interval_ns"])
-    frame["start"] = frame["time"] if freq is None else frame["time"].dt.floor(freq)
+    start, step_ns = step_of(freq)
+    frame = rows.summed(["recording", "context", "path", start], step_ns=step_ns)
     frame["exits"] = observed.exits(frame)
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
-    groups = frame.groupby(["start", "context"])
-    sums = groups[["exits", "slow"]].sum(min_count=1)
-    # The exits of one interval are several rows; its length counts once.
-    lengths = frame.groupby(["start", "context", "recording", "time"])["interval_ns"].max()
-    sums["seconds"] = lengths.groupby(["start", "context"]).sum() / 1e9
+    sums = frame.groupby([start, "context"])[["exits", "slow"]].sum(min_count=1)
+    lengths = rows.lengths("context", step_ns=step_ns)
+    sums["seconds"] = lengths.groupby([start, "context"])["interval_ns"].sum() / 1e9
     return sums.rename_axis(["time", "context"])
+
+
+def step_of(freq: str | None) -> tuple[str, int | None]:
+    """Return the key that is the start of such a step, and its length in ns; None: of an interval."""
+    return ("time", None) if freq is None else ("step", pd.Timedelta(to_offset(freq).nanos, "ns").value)

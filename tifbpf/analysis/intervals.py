@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from tifbpf.analysis.ratios import Sums
+from tifbpf.analysis.rows import Rows
 from tifbpf.recording.reader import Recording
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -27,13 +27,16 @@ class Intervals:
     that cannot be told, and only those that have rows are here. A merged recording says which it had.
     """
 
-    def __init__(self, recordings: Sequence[Recording]) -> None:
-        """Find the intervals of `recordings`."""
-        places = sorted(range(len(recordings)), key=lambda place: recordings[place].metadata.started_ns)
-        found = [
-            (start, length, place) for place in places for start, length in intervals_of(recordings[place])
-        ]
-        self._places = {(place, start): number for number, (start, _, place) in enumerate(found)}
+    def __init__(self, rows: Rows) -> None:
+        """Find the intervals of the recordings of `rows`."""
+        recorded = by_place(rows)
+        order = sorted(rows.places, key=lambda place: rows.recordings[place].metadata.started_ns)
+        found = [(start, length, place) for place in order for start, length in recorded.get(place, [])]
+        self._numbers = pd.Series(
+            range(len(found)),
+            pd.MultiIndex.from_arrays([[place for *_, place in found], [start for start, *_ in found]]),
+            dtype="int64",
+        )
         self.seconds: Sums = np.array([length for _, length, _ in found], dtype=float) / 1e9
 
     def __len__(self) -> int:
@@ -43,24 +46,45 @@ class Intervals:
         """Add up `values` for each key and interval.
 
         Args:
-            frame: with the columns recording and time (ns), one row for each of `values`.
+            frame: with the columns place and time, one row for each of `values`.
             values: what to add up; NA adds nothing.
             keys: of each row.
         """
-        sums: defaultdict[_Key, Sums] = defaultdict(lambda: np.zeros(len(self)))
-        rows = zip(keys, frame["recording"], frame["time"], values, strict=True)
-        for key, place, time, value in rows:
-            if not pd.isna(value):
-                sums[key][self._places[place, time]] += int(value)
-        return dict(sums)
+        if frame.empty:
+            return {}
+        moments = pd.MultiIndex.from_arrays([frame["place"].astype("int64"), _ns(frame["time"])])
+        numbers = self._numbers.loc[moments].to_numpy()
+        known = values.notna().to_numpy()
+        counts = values.fillna(0).to_numpy(dtype=float)
+        found: dict[_Key, list[int]] = {}
+        for row, key in enumerate(keys):
+            if known[row]:
+                found.setdefault(key, []).append(row)
+        return {key: self._added(numbers[rows], counts[rows]) for key, rows in found.items()}
+
+    def _added(self, numbers: NDArray[np.integer], counts: Sums) -> Sums:
+        return np.bincount(numbers, weights=counts, minlength=len(self)).astype(float)
 
 
-def intervals_of(recording: Recording) -> Iterator[tuple[int, int]]:
-    """Yield start and length, ns, of each interval."""
-    rows = recording.rows
-    times = pa.table({"time": rows["time"].cast(pa.int64()), "length": rows["interval_ns"]})
-    lengths = times.group_by(["time"]).aggregate([("length", "max")]).sort_by("time")
-    known = list(zip(lengths["time"].to_pylist(), lengths["length_max"].to_pylist(), strict=True))
+def by_place(rows: Rows) -> dict[int, list[tuple[int, int]]]:
+    """Return start and length, ns, of each interval of each recording, in order."""
+    lengths = rows.lengths()
+    lengths["time"] = _ns(lengths["time"])
+    known: dict[int, list[tuple[int, int]]] = {}
+    for place, start, length in zip(
+        *(lengths[name].tolist() for name in ("place", "time", "interval_ns")), strict=True
+    ):
+        known.setdefault(place, []).append((start, length))
+    return {place: list(_intervals(rows.recordings[place], known.get(place, []))) for place in rows.places}
+
+
+def _ns(times: pd.Series) -> pd.Series:
+    numbers: pd.Series = times.dt.as_unit("ns").astype("int64")
+    return numbers
+
+
+def _intervals(recording: Recording, known: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield start and length, ns, of each interval; `known` are those that have rows, in order."""
     metadata = recording.metadata
     if recording.gaps or metadata.merged is not None:
         yield from sorted([*known, *(metadata.merged.idle if metadata.merged else ())])

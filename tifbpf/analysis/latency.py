@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from tifbpf.analysis import rows
 from tifbpf.analysis.classes import classes
+from tifbpf.analysis.rows import Rows
 from tifbpf.analysis.words import name_words
 from tifbpf.recording.buckets import bounds
-from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
 
 _KEYS = ("recording", "context", "word", "syscall_work", "path", "latency_log2")
 _QUANTILES = {"p50": 50, "p99": 99}
@@ -33,24 +28,21 @@ class Of(StrEnum):
 _INDEX = {Of.CONTEXT: ["context"], Of.BIT: ["word", "bit"], Of.WORD: ["context", "tif", "syscall_work"]}
 
 
-def slow_rows(table: pa.Table, recordings: Sequence[Recording], of: Of) -> pd.DataFrame:
+def slow_rows(rows: Rows, of: Of) -> pd.DataFrame:
     """Return the slow exits, one row for each key of `of` and bucket.
 
     Columns: those of the key; latency_log2, ns and ns_max (NA where the time was not measured); count.
     """
-    slow = table.filter(pc.equal(table["path"].cast(pa.string()), ExitPath.SLOW.value))
-    sums = [("count", "sum"), ("ns", "sum"), ("ns_max", "max")]
-    frame = rows.to_pandas(slow.group_by(list(_KEYS)).aggregate(sums))
-    frame = frame.rename(columns={"count_sum": "count", "ns_sum": "ns", "ns_max_max": "ns_max"})
+    frame = rows.timed(_KEYS)
     match of:
         case Of.BIT:
-            triggers = [found.decoded.triggers for found in classes(frame, recordings)]
+            triggers = [found.decoded.triggers for found in classes(frame, rows.recordings)]
             frame["trigger"] = pd.Series(triggers, index=frame.index, dtype=object)
             frame = frame.drop(columns="word").explode("trigger").dropna(subset="trigger")
             frame["word"] = [str(trigger.word) for trigger in frame["trigger"]]
             frame["bit"] = [trigger.bit for trigger in frame["trigger"]]
         case Of.WORD:
-            frame = name_words(frame, recordings)
+            frame = name_words(frame, rows.recordings)
     return frame[[*_INDEX[of], "latency_log2", "ns", "ns_max", "count"]]
 
 

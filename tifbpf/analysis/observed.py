@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from tifbpf.analysis.classes import BitName
+from tifbpf.analysis.rows import Rows
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
 
 
 class Observed:
@@ -21,24 +21,26 @@ class Observed:
     rate is per host and second whatever was recorded side by side.
     """
 
-    def __init__(self, recordings: Sequence[Recording], places: Iterable[int] | None = None) -> None:
-        """Look at those `recordings` whose places are given, at all of them by default."""
+    def __init__(self, rows: Rows) -> None:
+        """Look at the recordings of `rows`."""
         self._coverage: dict[tuple[int, Context], Coverage] = {}
         self._taken_out: set[BitName] = set()
         self._duration_ns: dict[int, int] = {}
         self._exits: dict[tuple[int, Context], Counter[ExitPath]] = {}
-        for place in range(len(recordings)) if places is None else places:
-            self._duration_ns[place] = recordings[place].duration_ns
-            metadata = recordings[place].metadata
+        for place in rows.places:
+            self._duration_ns[place] = rows.recordings[place].duration_ns
+            metadata = rows.recordings[place].metadata
             for coverage in metadata.contexts:
                 self._coverage[place, coverage.context] = coverage
                 self._exits[place, coverage.context] = Counter()
             self._taken_out |= {
                 BitName(effect.word, effect.bit) for effect in metadata.observer_effects if effect.ours
             }
-            sums = recordings[place].rows.group_by(["context", "path"]).aggregate([("count", "sum")])
-            for line in sums.to_pylist():
-                self._exits[place, Context(line["context"])][ExitPath(line["path"])] += line["count_sum"]
+        sums = rows.summed(["place", "context", "path"])
+        for place, context, path, count in zip(
+            sums["place"], sums["context"], sums["path"], sums["count"], strict=True
+        ):
+            self._exits[place, Context(context)][ExitPath(path)] += int(count)
 
     def covered(self, context: Context) -> bool:
         """Whether any of them covered it."""

@@ -12,15 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tifbpf.analysis import bits, explanation, frequency, latency, origins, rows, timeline, words
+from tifbpf.analysis import bits, explanation, frequency, latency, origins, timeline, words
 from tifbpf.analysis.classes import ExitClass, classes
 from tifbpf.analysis.estimates import Estimates
 from tifbpf.analysis.observed import Observed
+from tifbpf.analysis.rows import Rows, combine, to_pandas
+from tifbpf.engines.loading import Loaded, load
+from tifbpf.engines.local import shared
 from tifbpf.errors import TifbpfError
-from tifbpf.recording import reader
 from tifbpf.recording.metadata import Losses, Metadata
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording
 from tifbpf.recording.schema import DIMENSIONS
 from tifbpf.text import printable
 
@@ -46,7 +47,7 @@ def read(paths: str | Path | Iterable[str | Path]) -> Recordings:
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
         raise TifbpfError("no recording was given; name at least one *.tif.parquet")
-    return Recordings(reader.load(Path(path) for path in given))
+    return Recordings(load([Path(path) for path in given], shared()))
 
 
 class Recordings:
@@ -58,12 +59,16 @@ class Recordings:
 
     Attributes:
         recordings: what was read, in order; frames name one by its place here.
+        loaded: the same, and who sums their rows.
+        rows: sums over their rows.
+        observed: where and how long each context was observed.
     """
 
-    def __init__(self, recordings: Sequence[Recording]) -> None:
-        self.recordings = tuple(recordings)
-        self._table = rows.combine(self.recordings)
-        self._observed = Observed(self.recordings)
+    def __init__(self, loaded: Loaded) -> None:
+        self.recordings = loaded.recordings
+        self.loaded = loaded
+        self.rows = Rows(loaded)
+        self.observed = Observed(self.rows)
 
     @property
     def plot(self) -> Plots:
@@ -98,13 +103,10 @@ class Recordings:
         return tuple(name for name in DIMENSIONS if name in recorded)
 
     @cached_property
-    def _exits(self) -> pa.Table:
-        """The rows of exits, without those that count all exits once more."""
-        return self._table.filter(pc.not_equal(self._table["path"].cast(pa.string()), ExitPath.ALL.value))
-
-    @cached_property
     def _words(self) -> pd.DataFrame:
-        return rows.summed(self._exits, _CLASS)
+        frame = self.rows.summed(_CLASS)
+        # Not those that count all exits once more.
+        return frame[frame["path"] != ExitPath.ALL].reset_index(drop=True)
 
     @cached_property
     def _classes(self) -> list[ExitClass]:
@@ -121,9 +123,9 @@ class Recordings:
         together, the longest; NA where not measured); tif_value, syscall_work_value.
         """
         columns = frequency.columns_of(self.dimensions)
-        frame = rows.to_pandas(
-            self._exits.select(["time", "interval_ns", *columns, *_CLASS, "count", *_TIMES])
-        )
+        table = combine(self.recordings)
+        exits = table.filter(pc.not_equal(table["path"].cast(pa.string()), ExitPath.ALL.value))
+        frame = to_pandas(exits.select(["time", "interval_ns", *columns, *_CLASS, "count", *_TIMES]))
         frame = words.name_words(frequency.name_syscalls(frame), self.recordings)
         order = ["recording", "time", "interval_ns", "context", *self.dimensions, "tif", "syscall_work"]
         order += ["path", "tier", "count", *_TIMES, "tif_value", "syscall_work_value"]
@@ -145,10 +147,11 @@ class Recordings:
             TifbpfError: no recording has these dimensions.
         """
         if by is None:
-            return frequency.by_context(self._table, self._observed)
+            return frequency.by_context(self.rows, self.observed)
         names = _names(by)
         places = self.having(names)
-        return frequency.by_dimensions(self._rows_of(places), Observed(self.recordings, places), names)
+        those = self.rows.of(places)
+        return frequency.by_dimensions(those, Observed(those), names)
 
     def by(self, dimension: str) -> pd.DataFrame:
         """Return `frequency(dimension)`, most slow exits first, with the bit that triggered most of them.
@@ -159,8 +162,7 @@ class Recordings:
             TifbpfError: no recording has the dimension.
         """
         frame = self.frequency(dimension).sort_values("slow", ascending=False, kind="stable")
-        rows_of = self._rows_of(self.having([dimension]))
-        commonest = frequency.commonest_triggers(rows_of, self.recordings, dimension)
+        commonest = frequency.commonest_triggers(self.rows.of(self.having([dimension])), dimension)
         found = [commonest.get(None if pd.isna(value) else value) for value in frame.index]
         frame["trigger"] = pd.Series([pair and pair[0] for pair in found], index=frame.index, dtype="str")
         frame["trigger_count"] = pd.array([pair and pair[1] for pair in found], dtype="UInt64")
@@ -180,11 +182,6 @@ class Recordings:
             )
         return places
 
-    def _rows_of(self, places: Sequence[int]) -> pa.Table:
-        if len(places) == len(self.recordings):
-            return self._table
-        return rows.combine(self.recordings, places)
-
     def bits(self) -> pd.DataFrame:
         """Return the histogram of bits: every bit of a work mask, and every other bit that was seen.
 
@@ -197,7 +194,7 @@ class Recordings:
         taken out of the words). NA where it could not have been seen: no context that tests it was covered,
         the route there does not see it, or it was taken out.
         """
-        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self._observed)
+        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self.observed)
 
     def words(self) -> pd.DataFrame:
         """Return the words, commonest first.
@@ -207,7 +204,7 @@ class Recordings:
         (NA for fast ones), tif_value, syscall_work_value (NA where layouts disagree), ns (time in the
         slowpath; NA where not measured).
         """
-        return words.words(self._words, self.recordings, self._observed)
+        return words.words(self._words, self.recordings, self.observed)
 
     def cooccurrence(self) -> pd.DataFrame:
         """Return a square frame, both axes (word, bit): slow exits in which both triggered.
@@ -246,7 +243,7 @@ class Recordings:
         timed exits took at most).
         """
         key = latency.Of(of)
-        return latency.summary(latency.slow_rows(self._exits, self.recordings, key), key)
+        return latency.summary(latency.slow_rows(self.rows, key), key)
 
     def latency_histogram(self, of: str = "bit") -> pd.DataFrame:
         """Return how many slow exits spent how long in the slowpath, in buckets of powers of two.
@@ -255,7 +252,7 @@ class Recordings:
         exits. Columns: ns_high (the longest time of the bucket), exits.
         """
         key = latency.Of(of)
-        return latency.histogram(latency.slow_rows(self._exits, self.recordings, key), key)
+        return latency.histogram(latency.slow_rows(self.rows, key), key)
 
     def setters(self) -> pd.DataFrame:
         """Return who set bits, most first; of the recordings that asked (`record --setters`).
@@ -284,7 +281,7 @@ class Recordings:
         Index (time, context), only where something was recorded. Columns: exits, slow, seconds (recorded in
         that step, over all recordings).
         """
-        return frequency.timeline(self._table, self._observed, freq)
+        return frequency.timeline(self.rows, self.observed, freq)
 
     def timeline_by_bit(self, freq: str | None = None) -> pd.DataFrame:
         """Return slow exits over time by the bit that triggered; one for which two did is in both.
@@ -295,7 +292,7 @@ class Recordings:
         Index (time, word, bit), only where the bit triggered. Columns: slow, slow_counted (NA where not all
         exits of any context were counted).
         """
-        return timeline.by_bit(self._exits, self.recordings, self._observed, freq)
+        return timeline.by_bit(self.rows, self.observed, freq)
 
     def timeline_of_all(self, freq: str | None = None) -> pd.DataFrame:
         """Return exits over time, of all contexts together; what a share of `timeline_by_bit` is of.
@@ -306,12 +303,12 @@ class Recordings:
         Index time, only where something was recorded. Columns: exits, slow, slow_counted (NA where not all
         exits of any context were counted), seconds (recorded in that step, over all recordings).
         """
-        return timeline.of_all(self._table, self._observed, freq)
+        return timeline.of_all(self.rows, self.observed, freq)
 
     def explanation(self) -> tuple[explanation.Finding, ...]:
         """Return what made exits slow, commonest first: bits, whose exits, from where, probable causes."""
         shared = [name for name in self.dimensions if len(self.having([name])) == len(self.recordings)]
-        return explanation.explain(self._exits, self.recordings, shared, self.handlers())
+        return explanation.explain(self.rows, shared, self.handlers())
 
     def estimates(self, of: str | Sequence[str] = CONTEXT) -> pd.DataFrame:
         """Return between what shares and rates lie, with 95 % confidence, where not every exit was looked at.
@@ -327,8 +324,7 @@ class Recordings:
             TifbpfError: no recording has these dimensions.
         """
         places = range(len(self.recordings)) if of in ("bit", "all") else self.having(_names(of))
-        rows_of = self._rows_of(list(places))
-        found = Estimates(self.recordings, rows_of, Observed(self.recordings, places))
+        found = Estimates(self.rows.of(places))
         if of == "bit":
             return found.bits()
         return found.frequency([] if of == "all" else _names(of))

@@ -1,4 +1,4 @@
-"""The rows of several recordings as one table, and sums over them."""
+"""Sums over the rows of recordings as frames; pandas sees what an engine has added up, and no more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tifbpf.engines.loading import CLASS, Loaded
+from tifbpf.engines.query import GROUP, RECORDING, STEP, TIME, Keys, Query
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 from tifbpf.recording.weights import weighted
 
@@ -17,16 +21,167 @@ _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
 }
 """A word with nulls beside it would otherwise become a float and lose its low bits."""
+_SUMS = ("count", "ns", "rows", "rows_with_ns")
 
 
-def combine(recordings: Sequence[Recording], places: Iterable[int] | None = None) -> pa.Table:
-    """Return the rows of those recordings, all by default, with their place as the column `recording`."""
+class Rows:
+    """The rows of recordings, of which sums are asked; each is made once.
+
+    `recording` is the first of the recordings that are alike: whose layout, coverage and own bits are the
+    same, so that decoding one is decoding all. A fleet has as many as it has kernels and ways to record.
+    """
+
+    def __init__(self, loaded: Loaded, places: Sequence[int] | None = None) -> None:
+        """Look at those recordings whose places are given, at all of them by default."""
+        self._loaded = loaded
+        self.places = tuple(range(len(loaded.recordings)) if places is None else places)
+        self._groups = _alike(loaded)
+        self._known: dict[tuple[Keys, bool, int | None], pa.Table] = {}
+
+    def of(self, places: Sequence[int]) -> Rows:
+        """Return the rows of some of the recordings."""
+        return self if tuple(places) == self.places else Rows(self._loaded, places)
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """All recordings, also those whose rows are not looked at."""
+        return self._loaded.recordings
+
+    def expect(self, *keys: Sequence[str], slow_only: bool = False, step_ns: int | None = None) -> None:
+        """Make several sums in one pass, which will be asked for one by one."""
+        wanted = [tuple(dict.fromkeys(some)) for some in keys]
+        missing = tuple(some for some in dict.fromkeys(wanted) if not self._found(some, slow_only, step_ns))
+        if not missing:
+            return
+        asked = Query(keys=tuple(map(_asked, missing)), measures=_SUMS, slow_only=slow_only, step_ns=step_ns)
+        found = self._loaded.sums(asked, self._groups, self.places)
+        for some in missing:
+            self._known[some, slow_only, step_ns] = found[_asked(some)]
+
+    def summed(
+        self, keys: Iterable[str], *, slow_only: bool = False, step_ns: int | None = None
+    ) -> pd.DataFrame:
+        """Return `count` and `ns` summed over each combination of `keys`; `ns` is NA where any row's is.
+
+        Args:
+            keys: columns of the recordings' schema, `recording` (see above), `place` (of the recording
+                itself), `step` (the start of a step).
+            slow_only: leave out all but slow exits.
+            step_ns: the length of a step, ns.
+        """
+        wanted = tuple(dict.fromkeys(keys))
+        if step_ns is None or STEP not in wanted:
+            step_ns = None
+        self.expect(wanted, slow_only=slow_only, step_ns=step_ns)
+        table = self._known.get((wanted, slow_only, step_ns))
+        if table is None:
+            table = self._of_classes(wanted, slow_only)
+        frame = to_pandas(_named(table, wanted))
+        frame["ns"] = frame["ns"].where(frame["rows_with_ns"] == frame["rows"])
+        return frame.drop(columns=["rows", "rows_with_ns"])
+
+    def timed(self, keys: Iterable[str]) -> pd.DataFrame:
+        """Return `count`, `ns` and `ns_max` of slow exits by keys of `CLASS`."""
+        return to_pandas(_added(self._classes(slow_only=True), tuple(keys), {"ns_max": "max"}))
+
+    def parts(self, keys: Iterable[str]) -> pd.DataFrame:
+        """Return `count`, `variance` and `spread` by `keys`; see `tifbpf.analysis.estimates`."""
+        wanted = tuple(dict.fromkeys(keys))
+        query = Query(keys=(_asked(wanted),), measures=("count", "variance", "spread"))
+        frame = to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
+        return frame.astype({"count": float})
+
+    def lengths(self, *keys: str, step_ns: int | None = None) -> pd.DataFrame:
+        """Return the lengths of the intervals.
+
+        Columns: place, time, those of `keys`, step where its length is given; interval_ns.
+        """
+        wanted = ("place", TIME, *keys, *((STEP,) if step_ns is not None else ()))
+        asked = tuple(map(_name, wanted))
+        query = Query(keys=(asked,), measures=("interval_ns",), step_ns=step_ns)
+        return to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[asked], wanted))
+
+    def _found(self, keys: Keys, slow_only: bool, step_ns: int | None) -> bool:
+        return (keys, slow_only, step_ns) in self._known or {*keys, "place"} <= {*CLASS, "place"}
+
+    def _classes(self, *, slow_only: bool) -> pa.Table:
+        """Return the sums by `CLASS`, which loading made; with the group as `recording`."""
+        table = self._loaded.kinds
+        wanted = pc.is_in(table[RECORDING], pa.array(self.places, table[RECORDING].type))
+        if slow_only:
+            wanted = pc.and_(wanted, pc.equal(table["path"], ExitPath.SLOW.value))
+        table = table.filter(wanted)
+        groups = pa.array(self._groups, pa.int32()).take(table[RECORDING])
+        names = ["place" if name == RECORDING else name for name in table.column_names]
+        return table.rename_columns(names).append_column(RECORDING, groups)
+
+    def _of_classes(self, keys: Keys, slow_only: bool) -> pa.Table:
+        return _added(self._classes(slow_only=slow_only), keys, {"rows": "sum", "rows_with_ns": "sum"})
+
+
+def _added(table: pa.Table, keys: Keys, others: dict[str, str]) -> pa.Table:
+    wanted = {"count": "sum", "ns": "sum", **others}
+    grouped = table.group_by(list(keys), use_threads=False).aggregate(list(wanted.items()))
+    return grouped.rename_columns([*keys, *wanted]) if keys else grouped.rename_columns(list(wanted))
+
+
+def _name(key: str) -> str:
+    return {"place": RECORDING, "recording": GROUP}.get(key, key)
+
+
+def _asked(keys: Keys) -> Keys:
+    return tuple(map(_name, keys))
+
+
+def _named(table: pa.Table, keys: Keys) -> pa.Table:
+    """Return an engine's answer with our names, and times as such."""
+    table = table.rename_columns([*keys, *table.column_names[len(keys) :]])
+    for number, name in enumerate(table.column_names):
+        if name in (TIME, STEP):
+            table = table.set_column(number, name, table[name].cast(pa.timestamp("ns", tz="UTC")))
+    return table
+
+
+def _alike(loaded: Loaded) -> list[int]:
+    """Return, for each recording, the first of those that are like it."""
+    counts: dict[tuple[int, str, str], int] = {}
+    kinds = loaded.kinds
+    for place, context, path, count in zip(
+        *(kinds[name].to_pylist() for name in (RECORDING, "context", "path", "count")), strict=True
+    ):
+        counts[place, context, path] = counts.get((place, context, path), 0) + count
+    first: dict[object, int] = {}
+    groups = []
+    for place, recording in enumerate(loaded.recordings):
+        metadata = recording.metadata
+        undercounted = tuple(
+            coverage.slow_only
+            and counts.get((place, coverage.context, ExitPath.ALL), 0)
+            < counts.get((place, coverage.context, ExitPath.SLOW), 0)
+            for coverage in metadata.contexts
+        )
+        observed = tuple(
+            (
+                coverage.context,
+                coverage.route is None,
+                coverage.denominator is None,
+                coverage.slow_only,
+                coverage.unseen,
+            )
+            for coverage in metadata.contexts
+        )
+        own = tuple((effect.word, effect.bit) for effect in metadata.observer_effects if effect.ours)
+        key = (metadata.layout, observed, own, metadata.dimensions, metadata.sampling, undercounted)
+        groups.append(first.setdefault(key, place))
+    return groups
+
+
+def combine(recordings: Sequence[Recording]) -> pa.Table:
+    """Return all rows of the recordings, with their place as the column `recording`."""
     sampled = any(recording.metadata.sampling is not None for recording in recordings)
     tables = []
-    for place in range(len(recordings)) if places is None else places:
-        table = recordings[place].rows
-        if sampled:
-            table = weighted(table)
+    for place, recording in enumerate(recordings):
+        table = weighted(recording.rows) if sampled else recording.rows
         tables.append(table.append_column("recording", pa.repeat(pa.scalar(place, pa.int32()), len(table))))
     return pa.concat_tables(tables).unify_dictionaries()
 
@@ -41,13 +196,3 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     )
     frame: pd.DataFrame = plain.to_pandas(types_mapper=_NULLABLE.get)
     return frame
-
-
-def summed(table: pa.Table, keys: Iterable[str]) -> pd.DataFrame:
-    """Return `count` and `ns` summed over each combination of `keys`; `ns` is NA where any row's is."""
-    grouped = table.group_by(list(keys)).aggregate(
-        [("count", "sum"), ("ns", "sum"), ("ns", "count"), ("count", "count")]
-    )
-    frame = to_pandas(grouped)
-    frame["ns"] = frame["ns_sum"].where(frame["ns_count"] == frame["count_count"])
-    return frame.drop(columns=["ns_sum", "ns_count", "count_count"]).rename(columns={"count_sum": "count"})

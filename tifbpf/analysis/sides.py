@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tifbpf.analysis import frequency, rows
+from tifbpf.analysis import frequency
 from tifbpf.analysis.classes import BitName, classes
 from tifbpf.analysis.intervals import Intervals
-from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.ratios import Sums
 from tifbpf.analysis.recordings import Recordings
 from tifbpf.analysis.words import NONE_SET, name_words
@@ -53,15 +52,14 @@ class Side:
         """Look at some contexts of `recordings`, which all of them cover."""
         self._recordings = recordings.recordings
         self._layouts = [metadata.layout for metadata in recordings.metadata]
-        self._table = rows.combine(self._recordings)
+        self._sums = recordings.rows
         self._contexts = tuple(contexts)
-        self.observed = Observed(self._recordings)
-        self.intervals = Intervals(self._recordings)
+        self.observed = recordings.observed
+        self.intervals = Intervals(recordings.rows)
 
     def _rows(self, *keys: str) -> pd.DataFrame:
-        """Return `count` by recording, time (ns), context, path and `keys`."""
-        frame = rows.summed(self._table, dict.fromkeys(["recording", "time", "context", "path", *keys]))
-        frame["time"] = frame["time"].dt.as_unit("ns").astype("int64")
+        """Return `count` by recording, place, time, context, path and `keys`."""
+        frame = self._sums.summed(["recording", "place", "time", "context", "path", *keys])
         found: pd.DataFrame = frame[frame["context"].isin([str(context) for context in self._contexts])]
         return found
 

@@ -116,14 +116,14 @@ def report(
 def _judge(conditions: Iterable[Condition], recordings: Recordings) -> list[Verdict]:
     from tifbpf.conditions.recorded import judge
 
-    return [judge(condition, recordings.recordings) for condition in conditions]
+    return [judge(condition, recordings.loaded) for condition in conditions]
 
 
 def _tell_what_was_read(recordings: Recordings) -> None:
     for recording in recordings.recordings:
         about = recording.metadata
         print(
-            f"tifbpf: read {printable(str(recording.path))}: {recording.rows.num_rows:,} rows, "
+            f"tifbpf: read {printable(str(recording.path))}: {recording.num_rows:,} rows, "
             f"{about.totals.recorded:,} exits in {recording.duration_ns / 1e9:.1f} s on Linux "
             f"{printable(about.kernel.release)}, {recording.state}, written by tifbpf {about.tifbpf}",
             file=sys.stderr,

@@ -11,12 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tifbpf.engines import local
+from tifbpf.engines.loading import load
 from tifbpf.errors import InputRepeatedError, OutputExistsError, OutputUnwritableError, TifbpfError
 from tifbpf.merging import identity, place, rows, steps
 from tifbpf.merging.metadata import Part, merged
 from tifbpf.recording.metadata import Metadata, sources
 from tifbpf.recording.place import segments_directory
-from tifbpf.recording.reader import Recording, State, load
+from tifbpf.recording.reader import Recording, State
 from tifbpf.recording.writer import SUFFIX
 from tifbpf.text import listed, printable
 
@@ -166,7 +168,7 @@ def _read(paths: Iterable[Path], options: Options) -> tuple[list[_Group], list[L
         if given.state in seen and any(given.state):
             continue  # one file by two names
         seen.add(given.state)
-        for recording in load([path]):
+        for recording in load([path], local.shared()).recordings:
             if why := _why_left(recording):
                 left.append(Left(path, why))
                 continue
@@ -234,7 +236,7 @@ def _group(groups: dict[tuple[Path, str], _Group], recording: Recording, options
     if group is None:
         group = groups[path, digest] = _Group(path, shared)
         if options.into is not None and path.exists():
-            (existing,) = load([path])
+            (existing,) = load([path], local.shared()).recordings
             if (
                 existing.metadata.merged is None
                 or existing.metadata.merged.step_ns != options.step_ns
@@ -269,7 +271,7 @@ def _check_neighbours(group: _Group, options: Options) -> None:
     for path in sorted(group.path.parent.glob(f"[!.]*{SUFFIX}")):
         if path == group.path or any(_same(path, given) for given in going):
             continue
-        (other,) = load([path])
+        (other,) = load([path], local.shared()).recordings
         if ids & set(sources(other.metadata)):
             raise InputRepeatedError(
                 f"{_name(path)} holds exits of these recordings already, and would stay beside "
@@ -305,7 +307,7 @@ def _check(path: Path, group: _Group) -> None:
     Raises:
         OutputUnwritableError: it is not the same.
     """
-    (found,) = load([path])
+    (found,) = load([path], local.shared()).recordings
     if rows.by_kind(found.rows) != group.kinds or not rows.holds(group.kinds, group.again):
         raise OutputUnwritableError(
             f"{_name(group.path)} was read back and does not add up to what it was made of; it was not kept, "

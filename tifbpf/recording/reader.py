@@ -25,28 +25,29 @@ from tifbpf.errors import (
     InputUnreadableError,
 )
 from tifbpf.layouts.model import Context
-from tifbpf.recording.buckets import bounds
+from tifbpf.recording import pages
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
     FOOTER_KEY,
     MERGED_SCHEMA,
     SCHEMA_VERSION,
     Metadata,
-    Sampling,
     Segment,
     decode,
     schema_of,
     sources,
 )
-from tifbpf.recording.paths import ExitPath, classify
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.recording.process import start_time
-from tifbpf.recording.schema import DIMENSIONS, WEIGHTS, columns_of, upgraded
+from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
 from tifbpf.recording.weights import looked_at, scaled
 from tifbpf.text import printable
 
 _MAGIC = b"PAR1"
 _SEGMENT_NAME = re.compile(r"\d{6,}\.tif\.parquet")
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises of what it cannot read: one of its own, an OSError, or a decoding error of Python's."""
 _ATTEMPTS = 5
 """A recorder at work replaces segments and at last removes them; a listing may be out of date by then."""
 
@@ -65,6 +66,23 @@ class State(StrEnum):
     """Segments from another host, where the recorder may or may not be at work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: a whole recording or a segment."""
+
+    path: Path
+    metadata: Metadata
+    num_rows: int
+    rows_in_file: pa.Table | None
+    """The columns as they are in the file; of segments alone, which their recorder may remove at any time."""
+
+    @property
+    def rows(self) -> pa.Table:
+        """The rows; see `Recording.rows`."""
+        rows = _rows_of(self.path) if self.rows_in_file is None else self.rows_in_file
+        return upgraded(rows) if self.metadata.sampling is None else scaled(rows)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """One recording as it was found."""
@@ -74,9 +92,7 @@ class Recording:
     metadata: Metadata
     """Of segments: the last one's, whose totals cover all of them."""
     state: State
-    rows: pa.Table
-    """The columns of `tifbpf.recording.schema.SCHEMA`; where not every exit was looked at, those of
-    `tifbpf.recording.weights.scaled`, whose counts are estimates of all exits."""
+    parts: tuple[Part, ...]
     duration_ns: int
     """What the rows cover; shorter than the metadata's where segments are missing."""
     gaps: tuple[tuple[int, int], ...] = ()
@@ -90,18 +106,29 @@ class Recording:
         sampling = self.metadata.sampling
         return sampling is not None and not sampling.exact
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows it has."""
+        return sum(part.num_rows for part in self.parts)
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One Parquet file: a whole recording or a segment."""
+    @property
+    def rows(self) -> pa.Table:
+        """All rows, read anew: sums over many come from an engine (`tifbpf.engines`).
 
-    path: Path
-    metadata: Metadata
-    rows: pa.Table
+        The columns of `tifbpf.recording.schema.SCHEMA`; where not every exit was looked at, those of
+        `tifbpf.recording.weights.scaled`, whose counts are estimates of all exits.
+
+        Raises:
+            TifbpfError: the file cannot be read any more.
+        """
+        return pa.concat_tables(part.rows for part in self.parts).unify_dictionaries()
 
 
 def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
-    """Read recordings; segments of one recording become one.
+    """Find recordings, and read what they say about themselves; segments of one recording become one.
+
+    Of the rows nothing is known yet but that the pages which hold them are those that were written:
+    `tifbpf.engines.loading` looks at what they say.
 
     Args:
         paths: files, directories of segments, or the names of files that are still in segments.
@@ -111,7 +138,7 @@ def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
         InputTooNewError, InputDamagedError: as their names say.
         InputRepeatedError: two paths are one recording.
     """
-    parts: dict[str, list[_Part]] = {}
+    parts: dict[str, list[Part]] = {}
     for path in paths:
         for part in _read(path):
             parts.setdefault(part.metadata.id, []).append(part)
@@ -120,7 +147,7 @@ def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
     return recordings
 
 
-def _read(path: Path) -> list[_Part]:
+def _read(path: Path) -> list[Part]:
     for _ in range(_ATTEMPTS):
         found = _resolve(path)
         try:
@@ -170,7 +197,7 @@ def _listing(directory: Path) -> list[Path]:
     )
 
 
-def _read_part(path: Path) -> _Part:
+def _read_part(path: Path) -> Part:
     try:
         if path.exists() and not path.is_file():
             raise InputUnreadableError(f"{_name(path)} is no regular file; save the recording to one")
@@ -200,7 +227,7 @@ def _check_magic(path: Path, stream: BinaryIO) -> None:
     stream.seek(0)
 
 
-def _parse(path: Path, stream: BinaryIO) -> _Part:
+def _parse(path: Path, stream: BinaryIO) -> Part:
     try:
         file = pq.ParquetFile(stream, page_checksum_verification=True)
         footer = (file.metadata.metadata or {}).get(FOOTER_KEY)
@@ -209,22 +236,34 @@ def _parse(path: Path, stream: BinaryIO) -> _Part:
                 f"{_name(path)} is Parquet, but no recording of tifbpf; give one that `tifbpf record` wrote"
             )
         metadata = _metadata(path, footer)
-        columns = columns_of(metadata.schema, sampled=metadata.sampling is not None)
-        _check_columns(path, file.schema_arrow, columns)
-        rows = file.read(columns=columns.names)
-        rows.validate(full=True)
-        rows = rows.unify_dictionaries()
-        if metadata.sampling is None:
-            rows = upgraded(rows)
-    # pyarrow reports what it cannot read as an ArrowException, an OSError or a decoding error of Python's.
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, _first_line(error)) from error
-    _check_rows(path, metadata, rows)
-    _check_times(path, metadata, looked_at(rows))
-    if metadata.sampling is not None:
-        _check_weights(path, metadata.sampling, rows)
-        rows = scaled(rows)
-    return _Part(path, metadata, rows)
+        _check_columns(path, file.schema_arrow, _columns(metadata))
+        if metadata.segment is not None:
+            return Part(path, metadata, file.metadata.num_rows, _checked_rows(file, metadata))
+        pages.verify(stream.fileno(), file.metadata)
+        return Part(path, metadata, file.metadata.num_rows, None)
+    except _UNREADABLE as error:
+        raise damaged(path, _first_line(error)) from error
+
+
+def _checked_rows(file: pq.ParquetFile, metadata: Metadata) -> pa.Table:
+    rows = file.read(columns=_columns(metadata).names)
+    rows.validate(full=True)
+    return rows.unify_dictionaries()
+
+
+def _rows_of(path: Path) -> pa.Table:
+    try:
+        with path.open("rb") as stream:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            return _checked_rows(file, _metadata(path, (file.metadata.metadata or {}).get(FOOTER_KEY, b"")))
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except _UNREADABLE as error:
+        raise damaged(path, _first_line(error)) from error
+
+
+def _columns(metadata: Metadata) -> pa.Schema:
+    return columns_of(metadata.schema, sampled=metadata.sampling is not None)
 
 
 def _metadata(path: Path, footer: bytes) -> Metadata:
@@ -235,106 +274,38 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
             f"{_name(path)} has schema {schema}, and this tifbpf reads up to {SCHEMA_VERSION}; update tifbpf"
         )
     if schema is None or schema < 1:
-        raise _damaged(path, "its footer claims no schema that ever was")
+        raise damaged(path, "its footer claims no schema that ever was")
     try:
         metadata = decode(footer)
     # ValueError: no JSON, no text, or packed by nobody.
     except ValueError as error:
-        raise _damaged(path, f"its footer cannot be read: {_first_line(error)}") from error
+        raise damaged(path, f"its footer cannot be read: {_first_line(error)}") from error
     if sorted(coverage.context for coverage in metadata.contexts) != sorted(Context):
-        raise _damaged(path, "its footer does not say how each of the three contexts was observed")
+        raise damaged(path, "its footer does not say how each of the three contexts was observed")
     if unknown := set(metadata.dimensions) - set(DIMENSIONS):
-        raise _damaged(path, f"its footer has unknown dimensions: {', '.join(sorted(unknown))}")
+        raise damaged(path, f"its footer has unknown dimensions: {', '.join(sorted(unknown))}")
     if (metadata.merged is not None) != (metadata.schema == MERGED_SCHEMA):
-        raise _damaged(
+        raise damaged(
             path, "its schema and its footer do not agree on whether it is several that were merged"
         )
     if metadata.merged is None and (metadata.sampling is not None) != (metadata.schema > EXACT_SCHEMA):
-        raise _damaged(path, "its schema and its footer do not agree on whether every exit was looked at")
+        raise damaged(path, "its schema and its footer do not agree on whether every exit was looked at")
     if metadata.duration_ns < 0 or metadata.interval_ns < 0:
-        raise _damaged(path, "its footer has a duration below zero")
+        raise damaged(path, "its footer has a duration below zero")
     return metadata
 
 
 def _check_columns(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
     for field in wanted:
         if found.names.count(field.name) != 1:
-            raise _damaged(path, f"the column {field.name} is missing, or there twice")
+            raise damaged(path, f"the column {field.name} is missing, or there twice")
         if not found.field(field.name).equals(field):
-            raise _damaged(
+            raise damaged(
                 path, f"the column {field.name} is {found.field(field.name).type}, not {field.type}"
             )
 
 
-def _check_rows(path: Path, metadata: Metadata, rows: pa.Table) -> None:
-    kinds = rows.group_by(["context", "word", "syscall_work", "path", "tier"]).aggregate([])
-    covered = {
-        coverage.context.value: coverage for coverage in metadata.contexts if coverage.route is not None
-    }
-    for kind in kinds.to_pylist():
-        coverage = covered.get(kind["context"])
-        if coverage is None:
-            raise _damaged(path, f"it has rows of a context that it did not cover: {kind['context']}")
-        word, syscall_work = kind["word"], kind["syscall_work"]
-        wanted, tier = classify(
-            metadata.layout, coverage.context, word, syscall_work, slow_only=coverage.slow_only
-        )
-        if (kind["path"], kind["tier"]) != (wanted, tier):
-            words = "without a word" if word is None else f"with word {word:#x}"
-            raise _damaged(
-                path,
-                f"by its own layout a {coverage.context} exit {words} is {tier or wanted}, and a row says "
-                f"{kind['tier'] or kind['path']}",
-            )
-        if wanted is not ExitPath.ALL:
-            continue
-        if syscall_work is not None:
-            raise _damaged(path, "a row that counts all exits has a syscall_work of its own")
-        if not coverage.slow_only or coverage.denominator is None:
-            raise _damaged(
-                path,
-                f"it has rows that count all {coverage.context} exits, and by its footer nothing but the "
-                "route counted them",
-            )
-
-
-def _check_times(path: Path, metadata: Metadata, rows: pa.Table) -> None:
-    """Check what schema 2 says of times: each exit's is in the row's bucket, and only slow exits have one."""
-    if metadata.schema < 2:
-        return
-    timed = pc.is_valid(rows["latency_log2"])
-    if not all(pc.is_valid(rows[name]).equals(timed) for name in ("ns", "ns_max")):
-        raise _damaged(path, "of latency_log2, ns and ns_max a row has some and not all")
-    times = rows.filter(timed).group_by(["path", "latency_log2"])
-    sums = times.aggregate([("ns_max", "min"), ("ns_max", "max"), ("ns", "sum"), ("count", "sum")])
-    for kind in sums.to_pylist():
-        if kind["path"] != ExitPath.SLOW:
-            raise _damaged(path, f"it has times of exits that are {kind['path']}")
-        bucket, exits = kind["latency_log2"], kind["count_sum"]
-        if not 0 <= bucket < 64:
-            raise _damaged(path, f"it has times of a bucket {bucket}")
-        least, most = bounds(bucket)
-        if not (
-            least <= kind["ns_max_min"]
-            and kind["ns_max_max"] <= most
-            and exits * least <= kind["ns_sum"] <= exits * most
-        ):
-            raise _damaged(path, f"times of the bucket {bucket} are not between {least} and {most} ns")
-
-
-def _check_weights(path: Path, sampling: Sampling, rows: pa.Table) -> None:
-    """Check what an exit stands for: by --sample always the same, by --duty what was asked for or a step."""
-    every = {sampling.every, *(step.every for step in sampling.steps)}
-    for kind in rows.group_by(WEIGHTS.names).aggregate([]).to_pylist():
-        if kind["one_in"] != sampling.one_in or kind["every"] not in every or 0 in kind.values():
-            raise _damaged(
-                path,
-                f"in a row each exit stands for {kind['one_in']} times {kind['every']}, and its footer says "
-                "otherwise",
-            )
-
-
-def _assemble(parts: Sequence[_Part]) -> Recording:
+def _assemble(parts: Sequence[Part]) -> Recording:
     """Make one recording of the parts that carry one id."""
     whole = [part for part in parts if part.metadata.segment is None]
     if len(whole) > 1:
@@ -358,21 +329,20 @@ def _check_repeated(recordings: Iterable[Recording]) -> None:
                 )
 
 
-def _whole(part: _Part) -> Recording:
+def _whole(part: Part) -> Recording:
     metadata = part.metadata
-    _check_totals(part.path, metadata, _Counts.of(part.rows), gaps=False)
     return Recording(
         path=part.path,
         metadata=metadata,
         state=State.COMPLETE if metadata.complete else State.PARTIAL,
-        rows=part.rows,
+        parts=(part,),
         duration_ns=metadata.duration_ns,
     )
 
 
-def _segmented(parts: Sequence[_Part]) -> Recording:
+def _segmented(parts: Sequence[Part]) -> Recording:
     directory = parts[0].path.parent
-    kept: list[_Part] = []
+    kept: list[Part] = []
     gaps: list[tuple[int, int]] = []
     duration_ns = 0
     next_flush = 0
@@ -380,7 +350,7 @@ def _segmented(parts: Sequence[_Part]) -> Recording:
         if segment.number < next_flush:
             continue  # rolled up into one that is kept
         if segment.first < next_flush:
-            raise _damaged(
+            raise damaged(
                 part.path, f"it holds flushes {segment.first}-{segment.number}, others a part of them"
             )
         if segment.first > next_flush:
@@ -392,26 +362,24 @@ def _segmented(parts: Sequence[_Part]) -> Recording:
         recorder = segment
         next_flush = segment.number + 1
     last = kept[-1]
-    rows = pa.concat_tables(part.rows for part in kept).unify_dictionaries()
-    counts = _Counts.of(rows)
-    _check_totals(last.path, last.metadata, counts, gaps=bool(gaps))
+    recorded = sum(_recorded(part) for part in kept)
     return Recording(
         path=directory,
         metadata=last.metadata,
         state=_state(last.metadata.host.name, recorder),
-        rows=rows,
+        parts=tuple(kept),
         duration_ns=duration_ns,
         gaps=tuple(gaps),
-        missing=last.metadata.totals.recorded - counts.recorded,
+        missing=last.metadata.totals.recorded - recorded,
     )
 
 
-def _in_order(parts: Sequence[_Part]) -> Iterator[tuple[_Part, Segment]]:
+def _in_order(parts: Sequence[Part]) -> Iterator[tuple[Part, Segment]]:
     """Yield parts by their first flush, the longest of those with the same first."""
     segments = [(part, part.metadata.segment) for part in parts if part.metadata.segment is not None]
     for part, segment in sorted(segments, key=lambda pair: (pair[1].first, -pair[1].number)):
         if not 0 <= segment.first <= segment.number:
-            raise _damaged(part.path, f"it claims to hold flushes {segment.first}-{segment.number}")
+            raise damaged(part.path, f"it claims to hold flushes {segment.first}-{segment.number}")
         yield part, segment
 
 
@@ -421,34 +389,11 @@ def _intervals_ns(rows: pa.Table) -> int:
     return pc.sum(intervals["interval_ns_max"]).as_py() or 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What rows add up to."""
-
-    recorded: int
-    counted: int
-
-    @classmethod
-    def of(cls, rows: pa.Table) -> _Counts:
-        counts = dict.fromkeys(ExitPath, 0)
-        for line in looked_at(rows).group_by(["path"]).aggregate([("count", "sum")]).to_pylist():
-            counts[ExitPath(line["path"])] += line["count_sum"]
-        return cls(recorded=counts[ExitPath.FAST] + counts[ExitPath.SLOW], counted=counts[ExitPath.ALL])
-
-
-def _check_totals(path: Path, metadata: Metadata, counts: _Counts, *, gaps: bool) -> None:
-    totals = metadata.totals
-    if totals.seen != totals.recorded + totals.losses.total:
-        raise _damaged(
-            path,
-            f"{totals.seen} exits seen are not {totals.recorded} recorded and {totals.losses.total} lost",
-        )
-    for found, said, what in (
-        (counts.recorded, totals.recorded, "exits"),
-        (counts.counted, totals.counted, "exits of `all` rows"),
-    ):
-        if found > said or (found < said and not gaps):
-            raise _damaged(path, f"its rows hold {found} {what}, and its footer says {said}")
+def _recorded(part: Part) -> int:
+    """Return the exits of a part that were looked at."""
+    rows = looked_at(part.rows)
+    exits = rows.filter(pc.not_equal(rows["path"].cast(pa.string()), ExitPath.ALL.value))
+    return pc.sum(exits["count"]).as_py() or 0
 
 
 def _state(host: str, recorder: Segment) -> State:
@@ -474,5 +419,6 @@ def _unreadable(path: Path, error: OSError) -> InputUnreadableError:
     return InputUnreadableError(f"{_name(path)} cannot be read: {error.strerror or error}")
 
 
-def _damaged(path: Path, what: str) -> InputDamagedError:
+def damaged(path: Path, what: str) -> InputDamagedError:
+    """Return the error of a recording that is not what was written."""
     return InputDamagedError(f"{_name(path)} is damaged: {what}")

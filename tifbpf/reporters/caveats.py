@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tifbpf.analysis import Recordings
-from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.words import UNKNOWN_TIER
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage, Metadata
@@ -32,7 +31,7 @@ def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
 
 
 def _emptiness(recordings: Recordings) -> Iterator[Caveat]:
-    if not any(recording.rows.num_rows for recording in recordings.recordings):
+    if not any(recording.num_rows for recording in recordings.recordings):
         yield Caveat(kind="empty", text="0 exits were recorded.")
 
 
@@ -124,7 +123,7 @@ def _losses(recordings: Recordings) -> Iterator[Caveat]:
 
 
 def _denominators(recordings: Recordings) -> Iterator[Caveat]:
-    observed = Observed(recordings.recordings)
+    observed = recordings.observed
     for place, context in observed.pairs():
         if observed.undercounted_in(place, context):
             yield Caveat(
