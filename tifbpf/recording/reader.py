@@ -48,7 +48,7 @@ _MAGIC = b"PAR1"
 _SEGMENT_NAME = re.compile(r"\d{6,}\.tif\.parquet")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
 """What pyarrow raises of what it cannot read: one of its own, an OSError, or a decoding error of Python's."""
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 """A recorder at work replaces segments and at last removes them; a listing may be out of date by then."""
 
 
