@@ -107,11 +107,20 @@ def timeline(rows: Rows, observed: Observed, freq: str | None) -> pd.DataFrame:
     frame["exits"] = observed.exits(frame)
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
     sums = frame.groupby([start, "context"])[["exits", "slow"]].sum(min_count=1)
-    lengths = rows.lengths("context", step_ns=step_ns)
-    sums["seconds"] = lengths.groupby([start, "context"])["interval_ns"].sum() / 1e9
+    lengths = rows.lengths("context")
+    sums["seconds"] = lengths.groupby([starts(lengths, step_ns), "context"])["interval_ns"].sum() / 1e9
     return sums.rename_axis(["time", "context"])
 
 
 def step_of(freq: str | None) -> tuple[str, int | None]:
     """Return the key that is the start of such a step, and its length in ns; None: of an interval."""
     return ("time", None) if freq is None else ("step", pd.Timedelta(to_offset(freq).nanos, "ns").value)
+
+
+def starts(frame: pd.DataFrame, step_ns: int | None) -> pd.Series:
+    """Return the starts of the steps that the intervals of `frame`, by their `time`, begin in."""
+    if step_ns is None:
+        return frame["time"]
+    times = frame["time"].dt.as_unit("ns").astype("int64")
+    begun: pd.Series = pd.to_datetime(times // step_ns * step_ns, utc=True, unit="ns").dt.as_unit("ns")
+    return begun.rename("step")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import pandas as pd
 
@@ -106,15 +107,29 @@ class Observed:
 
     def seconds(self, context: Context) -> float:
         """Seconds for which the context was covered."""
-        return self._seconds(place for place in self._duration_ns if self.covered_in(place, context))
+        return self._seconds_covered[context]
 
     def seconds_counted(self, context: Context) -> float:
         """Seconds for which all its exits were counted."""
-        return self._seconds(place for place in self._duration_ns if self.counted_in(place, context))
+        return self._seconds_counted[context]
 
     def all_seconds(self) -> float:
         """Seconds of all recordings."""
         return self._seconds(self._duration_ns)
+
+    @cached_property
+    def _seconds_covered(self) -> dict[Context, float]:
+        return {
+            context: self._seconds(place for place in self._duration_ns if self.covered_in(place, context))
+            for context in Context
+        }
+
+    @cached_property
+    def _seconds_counted(self) -> dict[Context, float]:
+        return {
+            context: self._seconds(place for place in self._duration_ns if self.counted_in(place, context))
+            for context in Context
+        }
 
     def _seconds(self, places: Iterable[int]) -> float:
         return sum(self._duration_ns[place] for place in places) / 1e9

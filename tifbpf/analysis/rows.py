@@ -37,6 +37,7 @@ class Rows:
         self.places = tuple(range(len(loaded.recordings)) if places is None else places)
         self._groups = _alike(loaded)
         self._known: dict[tuple[Keys, bool, int | None], pa.Table] = {}
+        self._lengths: dict[Keys, pa.Table] = {}
 
     def of(self, places: Sequence[int]) -> Rows:
         """Return the rows of some of the recordings."""
@@ -47,16 +48,31 @@ class Rows:
         """All recordings, also those whose rows are not looked at."""
         return self._loaded.recordings
 
-    def expect(self, *keys: Sequence[str], slow_only: bool = False, step_ns: int | None = None) -> None:
-        """Make several sums in one pass, which will be asked for one by one."""
-        wanted = [tuple(dict.fromkeys(some)) for some in keys]
-        missing = tuple(some for some in dict.fromkeys(wanted) if not self._found(some, slow_only, step_ns))
+    def expect(
+        self, keys: Iterable[Iterable[str]], *, slow_only: bool = False, step_ns: int | None = None
+    ) -> None:
+        """Make several sums in one pass, which will be asked for one by one.
+
+        Args:
+            keys: as of `summed`, several.
+            slow_only: as of `summed`.
+            step_ns: as of `summed`; of those that have a `step`.
+        """
+        wanted = {_canonical(some) for some in keys}
+        # What has more keys adds up to what has fewer.
+        missing = tuple(
+            some
+            for some in sorted(wanted)
+            if self._table(some, slow_only, step_ns) is None
+            and not any(set(some) < set(other) for other in wanted)
+        )
         if not missing:
             return
         asked = Query(keys=tuple(map(_asked, missing)), measures=_SUMS, slow_only=slow_only, step_ns=step_ns)
         found = self._loaded.sums(asked, self._groups, self.places)
         for some in missing:
-            self._known[some, slow_only, step_ns] = found[_asked(some)]
+            step = step_ns if STEP in some else None
+            self._known[some, slow_only, step] = _named(found[_asked(some)], some)
 
     def summed(
         self, keys: Iterable[str], *, slow_only: bool = False, step_ns: int | None = None
@@ -70,15 +86,39 @@ class Rows:
             step_ns: the length of a step, ns.
         """
         wanted = tuple(dict.fromkeys(keys))
-        if step_ns is None or STEP not in wanted:
-            step_ns = None
-        self.expect(wanted, slow_only=slow_only, step_ns=step_ns)
-        table = self._known.get((wanted, slow_only, step_ns))
+        some = _canonical(wanted)
+        table = self._table(some, slow_only, step_ns)
         if table is None:
-            table = self._of_classes(wanted, slow_only)
-        frame = to_pandas(_named(table, wanted))
+            self.expect([some], slow_only=slow_only, step_ns=step_ns)
+            table = self._known[some, slow_only, step_ns if STEP in some else None]
+        frame = to_pandas(table.select([*wanted, *_SUMS]))
         frame["ns"] = frame["ns"].where(frame["rows_with_ns"] == frame["rows"])
         return frame.drop(columns=["rows", "rows_with_ns"])
+
+    def _table(self, keys: Keys, slow_only: bool, step_ns: int | None) -> pa.Table | None:
+        """Return sums that are known, or follow from such."""
+        step = step_ns if STEP in keys else None
+        if (known := self._known.get((keys, slow_only, step))) is not None:
+            return known
+        if set(keys) <= {*CLASS, "place"}:
+            finer: pa.Table | None = self._classes(slow_only=slow_only)
+        else:
+            those = [
+                table
+                for (others, slow, length), table in self._known.items()
+                if slow == slow_only and length == step and set(keys) < set(others)
+            ]
+            finer = min(those, key=len, default=None)
+        if finer is None:
+            return None
+        found = _added(finer, keys, {"rows": "sum", "rows_with_ns": "sum"})
+        self._known[keys, slow_only, step] = found.sort_by([(name, "ascending") for name in keys])
+        return found
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the starts of the first interval and of the last, ns since the epoch; None without any."""
+        times = self.lengths()["time"].dt.as_unit("ns").astype("int64")
+        return None if times.empty else (int(times.min()), int(times.max()))
 
     def timed(self, keys: Iterable[str]) -> pd.DataFrame:
         """Return `count`, `ns` and `ns_max` of slow exits by keys of `CLASS`."""
@@ -91,18 +131,17 @@ class Rows:
         frame = to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
         return frame.astype({"count": float})
 
-    def lengths(self, *keys: str, step_ns: int | None = None) -> pd.DataFrame:
+    def lengths(self, *keys: str) -> pd.DataFrame:
         """Return the lengths of the intervals.
 
-        Columns: place, time, those of `keys`, step where its length is given; interval_ns.
+        Columns: place, time, those of `keys`; interval_ns.
         """
-        wanted = ("place", TIME, *keys, *((STEP,) if step_ns is not None else ()))
-        asked = tuple(map(_name, wanted))
-        query = Query(keys=(asked,), measures=("interval_ns",), step_ns=step_ns)
-        return to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[asked], wanted))
-
-    def _found(self, keys: Keys, slow_only: bool, step_ns: int | None) -> bool:
-        return (keys, slow_only, step_ns) in self._known or {*keys, "place"} <= {*CLASS, "place"}
+        wanted = ("place", TIME, *keys)
+        if wanted not in self._lengths:
+            query = Query(keys=(_asked(wanted),), measures=("interval_ns",))
+            found = self._loaded.sums(query, self._groups, self.places)[_asked(wanted)]
+            self._lengths[wanted] = _named(found, wanted)
+        return to_pandas(self._lengths[wanted])
 
     def _classes(self, *, slow_only: bool) -> pa.Table:
         """Return the sums by `CLASS`, which loading made; with the group as `recording`."""
@@ -115,14 +154,15 @@ class Rows:
         names = ["place" if name == RECORDING else name for name in table.column_names]
         return table.rename_columns(names).append_column(RECORDING, groups)
 
-    def _of_classes(self, keys: Keys, slow_only: bool) -> pa.Table:
-        return _added(self._classes(slow_only=slow_only), keys, {"rows": "sum", "rows_with_ns": "sum"})
-
 
 def _added(table: pa.Table, keys: Keys, others: dict[str, str]) -> pa.Table:
     wanted = {"count": "sum", "ns": "sum", **others}
     grouped = table.group_by(list(keys), use_threads=False).aggregate(list(wanted.items()))
     return grouped.rename_columns([*keys, *wanted]) if keys else grouped.rename_columns(list(wanted))
+
+
+def _canonical(keys: Iterable[str]) -> Keys:
+    return tuple(sorted(set(keys)))
 
 
 def _name(key: str) -> str:

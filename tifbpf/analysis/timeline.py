@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tifbpf.analysis.classes import classes
-from tifbpf.analysis.frequency import step_of
+from tifbpf.analysis.frequency import starts, step_of
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows
 from tifbpf.recording.paths import ExitPath
@@ -35,5 +35,6 @@ def of_all(rows: Rows, observed: Observed, freq: str | None) -> pd.DataFrame:
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
     frame["slow_counted"] = observed.slow_counted(frame)
     sums = frame.groupby(start)[["exits", "slow", "slow_counted"]].sum(min_count=1)
-    sums["seconds"] = rows.lengths(step_ns=step_ns).groupby(start)["interval_ns"].sum() / 1e9
+    lengths = rows.lengths()
+    sums["seconds"] = lengths.groupby(starts(lengths, step_ns))["interval_ns"].sum() / 1e9
     return sums.rename_axis("time")

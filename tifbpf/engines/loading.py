@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,25 @@ def verified(recordings: Sequence[Recording], engine: Engine) -> Loaded:
     """
     recordings = tuple(recordings)
     loaded = Loaded(recordings, pa.table({}), engine)
-    kinds = loaded.sums(_KINDS)[CLASS]
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Most of both is without the interpreter's lock.
+        verifying = beside.submit(_verify, recordings)
+        try:
+            kinds = loaded.sums(_KINDS)[CLASS]
+        finally:
+            verifying.result()
     sampled = [place for place, found in enumerate(recordings) if found.metadata.sampling is not None]
     weights = loaded.sums(_WEIGHTS, places=sampled)[_WEIGHTS.keys[0]] if sampled else None
     kinds_of, weights_of = _by_recording(kinds), _by_recording(weights)
     for place, recording in enumerate(recordings):
         check(recording, kinds_of.get(place, []), weights_of.get(place, []))
     return Loaded(recordings, kinds, engine)
+
+
+def _verify(recordings: Iterable[Recording]) -> None:
+    for recording in recordings:
+        for part in recording.parts:
+            part.verify()
 
 
 def _by_recording(table: pa.Table | None) -> dict[int, list[dict[str, Any]]]:

@@ -72,9 +72,25 @@ class Part:
 
     path: Path
     metadata: Metadata
-    num_rows: int
+    footer: pq.FileMetaData
     rows_in_file: pa.Table | None
     """The columns as they are in the file; of segments alone, which their recorder may remove at any time."""
+
+    def verify(self) -> None:
+        """Make sure that each page of the file is what was written.
+
+        Raises:
+            TifbpfError: it is not, or the file cannot be read any more.
+        """
+        if self.rows_in_file is not None:
+            return  # which was read with an eye on that
+        try:
+            with self.path.open("rb") as stream:
+                pages.verify(stream.fileno(), self.footer)
+        except FileNotFoundError as error:
+            raise _missing(self.path) from error
+        except _UNREADABLE as error:
+            raise damaged(self.path, _first_line(error)) from error
 
     @property
     def rows(self) -> pa.Table:
@@ -109,7 +125,7 @@ class Recording:
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        return sum(part.num_rows for part in self.parts)
+        return sum(part.footer.num_rows for part in self.parts)
 
     @property
     def rows(self) -> pa.Table:
@@ -127,8 +143,7 @@ class Recording:
 def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
     """Find recordings, and read what they say about themselves; segments of one recording become one.
 
-    Of the rows nothing is known yet but that the pages which hold them are those that were written:
-    `tifbpf.engines.loading` looks at what they say.
+    Of the rows nothing is known yet: `tifbpf.engines.loading` looks at them.
 
     Args:
         paths: files, directories of segments, or the names of files that are still in segments.
@@ -237,10 +252,8 @@ def _parse(path: Path, stream: BinaryIO) -> Part:
             )
         metadata = _metadata(path, footer)
         _check_columns(path, file.schema_arrow, _columns(metadata))
-        if metadata.segment is not None:
-            return Part(path, metadata, file.metadata.num_rows, _checked_rows(file, metadata))
-        pages.verify(stream.fileno(), file.metadata)
-        return Part(path, metadata, file.metadata.num_rows, None)
+        rows = _checked_rows(file, metadata) if metadata.segment is not None else None
+        return Part(path, metadata, file.metadata, rows)
     except _UNREADABLE as error:
         raise damaged(path, _first_line(error)) from error
 

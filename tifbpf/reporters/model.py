@@ -11,6 +11,7 @@ import pandas as pd
 
 from tifbpf import __version__
 from tifbpf.analysis import Recordings
+from tifbpf.analysis.frequency import columns_of, step_of
 from tifbpf.analysis.words import split
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.metadata import Merged
@@ -23,6 +24,7 @@ _T = TypeVar("_T", bound=Hashable)
 
 def build(recordings: Recordings, top: int = 10) -> schema.Report:
     """Return the report; lists that can grow long have their `top` first members."""
+    _expect(recordings)
     contexts = _contexts(recordings)
     words = recordings.words()
     slow_words, fast_words = (words[words["path"] == path] for path in ("slow", "fast"))
@@ -53,6 +55,25 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
         routes=_routes(recordings),
         layouts=_layouts(recordings),
         recordings=tuple(recording(place, found) for place, found in enumerate(recordings.recordings)),
+    )
+
+
+def _expect(recordings: Recordings) -> None:
+    """Have what the report needs summed in two passes: over all rows, and over those of slow exits."""
+    start, step_ns = step_of(timeline.step(recordings))
+    exits = ["recording", "context", "path"]
+    triggers = [*exits, "word", "syscall_work"]
+    dimensions = [columns_of([name]) for name in recordings.dimensions]
+    recordings.rows.expect(
+        [[*exits, start], *([*exits, *columns] for columns in dimensions)], step_ns=step_ns
+    )
+    recordings.rows.expect(
+        [
+            [*triggers, start],
+            [*triggers, *columns_of(recordings.dimensions)],
+        ],
+        slow_only=True,
+        step_ns=step_ns,
     )
 
 

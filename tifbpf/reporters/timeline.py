@@ -17,18 +17,14 @@ _COLUMNS = 6
 
 def build(recordings: Recordings) -> schema.Timeline | None:
     """Return the timeline, None where nothing was recorded."""
-    every = recordings.timeline_of_all()
-    if every.empty:
+    span = recordings.rows.span()
+    if span is None:
         return None
-    step_ns = max(metadata.interval_ns for metadata in recordings.metadata)
-    freq = None
-    lasted = int((every.index[-1] - every.index[0]).value) + step_ns
-    if len(recordings.recordings) > 1 or lasted > _STEPS * step_ns:
-        # Intervals that do not begin with the step would leave one step with two of them, and the next with
-        # none; so a step is several.
-        step_ns *= max(2, -(-lasted // (_STEPS * step_ns)))
-        freq = f"{step_ns}ns"
-        every = recordings.timeline_of_all(freq)
+    freq = step(recordings)
+    every = recordings.timeline_of_all(freq)
+    step_ns = (
+        max(metadata.interval_ns for metadata in recordings.metadata) if freq is None else int(freq[:-2])
+    )
     return schema.Timeline(
         step_seconds=step_ns / 1e9,
         steps=tuple(
@@ -38,6 +34,18 @@ def build(recordings: Recordings) -> schema.Timeline | None:
         ),
         bits=_bits(recordings.timeline_by_bit(freq), every),
     )
+
+
+def step(recordings: Recordings) -> str | None:
+    """Return the length of a step, e.g. `2000000000ns`; None: each is an interval of the one recording."""
+    first, last = recordings.rows.span() or (0, 0)
+    step_ns = max(metadata.interval_ns for metadata in recordings.metadata)
+    lasted = last - first + step_ns
+    if len(recordings.recordings) == 1 and lasted <= _STEPS * step_ns:
+        return None
+    # Intervals that do not begin with the step would leave one step with two of them, and the next with
+    # none; so a step is several.
+    return f"{step_ns * max(2, -(-lasted // (_STEPS * step_ns)))}ns"
 
 
 def _known(value: object) -> int | None:
