@@ -19,7 +19,7 @@ from tests.bench.harness import BENCHES, Row, Run, say
 from tests.bench.table import table
 
 ROUNDS = 15
-_NO_BENCHES = {"__main__", "harness", "machine", "table"}
+_NO_BENCHES = {"__main__", "harness", "machine", "peers", "programs", "table", "workloads"}
 
 
 class Results(msgspec.Struct, kw_only=True):

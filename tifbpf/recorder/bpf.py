@@ -27,7 +27,7 @@ class _BatchOptions(libbpf.Options):
     _fields_ = (("sz", ctypes.c_size_t), ("elem_flags", ctypes.c_uint64), ("flags", ctypes.c_uint64))
 
 
-class _ProgramInfo(ctypes.Structure):
+class ProgramInfo(ctypes.Structure):
     """struct bpf_prog_info up to recursion_misses (Linux 5.12), in its order and alignment."""
 
     _fields_ = (
@@ -281,14 +281,15 @@ class Program(Descriptor):
 
     def recursion_misses(self) -> int:
         """Return how many runs the kernel skipped; 0 on kernels that do not count them (before 5.12)."""
-        return int(self._info().recursion_misses)
+        return int(self.info().recursion_misses)
 
     def run_time_ns(self) -> int:
         """Return how long it ran, all runs together, while `enable_run_times` held."""
-        return int(self._info().run_time_ns)
+        return int(self.info().run_time_ns)
 
-    def _info(self) -> _ProgramInfo:
-        info = _ProgramInfo()
+    def info(self) -> ProgramInfo:
+        """Return what the kernel tells about it."""
+        info = ProgramInfo()
         size = ctypes.c_uint32(ctypes.sizeof(info))
         _check(
             _library().bpf_obj_get_info_by_fd(self.fd, ctypes.byref(info), ctypes.byref(size)),

@@ -1,0 +1,43 @@
+"""What is run while something looks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.bench.harness import MissingError, need
+
+_SOURCE = Path(__file__).with_name("loop.c")
+
+
+class Loop:
+    """The program of loop.c, on one CPU of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        """Compile it.
+
+        Raises:
+            MissingError: there is no compiler.
+        """
+        need("cc")
+        self._program = directory / "loop"
+        self._cpu = max(os.sched_getaffinity(0))
+        subprocess.run(["cc", "-O2", "-o", self._program, _SOURCE], check=True)
+
+    def ns(self, kind: str, calls: int) -> float:
+        """Return the nanoseconds a call of `fast` or `slow` ones.
+
+        Raises:
+            MissingError: this kernel cannot.
+        """
+        done = subprocess.run(
+            [self._program, kind, str(calls)],
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: os.sched_setaffinity(0, {self._cpu}),
+        )
+        if done.returncode:
+            raise MissingError(done.stderr.strip())
+        return float(done.stdout)
