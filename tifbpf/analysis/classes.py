@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -109,19 +109,22 @@ def classes(frame: pd.DataFrame, recordings: Sequence[Recording]) -> list[ExitCl
 
     Rows whose path is `all` have no word, and must not be among them.
     """
-    known: dict[tuple[int, Context, int, int | None], Decoded] = {}
+    known: dict[tuple[Any, ...], tuple[int, Context, Decoded]] = {}
     found = []
-    for place, context, tif, syscall_work, path, count in zip(
-        frame["recording"],
-        frame["context"],
-        frame["word"],
-        frame["syscall_work"],
-        frame["path"],
-        frame["count"],
-        strict=True,
-    ):
-        words = (int(place), Context(context), int(tif), None if syscall_work is pd.NA else int(syscall_work))
-        if words not in known:
-            known[words] = decode(recordings[place].metadata.layout, *words[1:])
-        found.append(ExitClass(words[0], words[1], path, int(count), known[words]))
+    columns = ("recording", "context", "word", "syscall_work")
+    words = zip(*(plain(frame[name]) for name in columns), strict=True)
+    for raw, path, count in zip(words, plain(frame["path"]), plain(frame["count"]), strict=True):
+        if raw not in known:
+            place, context, tif, syscall_work = raw
+            layout = recordings[place].metadata.layout
+            known[raw] = (place, Context(context), decode(layout, Context(context), tif, syscall_work))
+        place, named, decoded = known[raw]
+        found.append(ExitClass(place, named, path, count, decoded))
+    return found
+
+
+def plain(values: pd.Series) -> list[Any]:
+    """Return plain Python values, None for NA; many times as fast as a loop over the series."""
+    column: Any = values  # whose stubs know of no na_value for objects
+    found: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
     return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from tifbpf.analysis import causes
 from tifbpf.analysis.causes import Cause
-from tifbpf.analysis.classes import BitName, classes
+from tifbpf.analysis.classes import BitName, classes, plain
 from tifbpf.analysis.frequency import columns_of, name_syscalls
 from tifbpf.analysis.rows import Rows
 from tifbpf.layouts.model import Word
@@ -125,13 +126,16 @@ def _places(group: pd.DataFrame, dimensions: Iterable[str]) -> tuple[Place, ...]
 
 def _narrow(group: pd.DataFrame, dimension: str) -> tuple[Place, pd.DataFrame]:
     """Return the commonest value, and the exits that have it; all of them where it is not most of them."""
-    counts = group.groupby(dimension, dropna=False)["count"].sum().sort_values(ascending=False, kind="stable")
-    value, slow = counts.index[0], int(counts.iloc[0])
-    missing = bool(pd.isna(value))
-    place = Place(dimension, None if missing else str(value), slow / int(counts.sum()), len(counts))
+    counts: Counter[Any] = Counter()
+    for value, count in zip(plain(group[dimension]), plain(group["count"]), strict=True):
+        counts[value] += count
+    # Of several the least, and what is none the last: as they stand in a table.
+    value = min(counts, key=lambda value: (-counts[value], value is None, value))
+    share = counts[value] / counts.total()
+    place = Place(dimension, None if value is None else str(value), share, len(counts))
     if not place.is_most:
         return place, group
-    return place, group[group[dimension].isna() if missing else group[dimension] == value]
+    return place, group[group[dimension].isna() if value is None else group[dimension] == value]
 
 
 def _cause(bit: BitName, told: Mapping[str, str | None], handlers: Iterable[str]) -> Cause | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from tifbpf.analysis.classes import classes
+from tifbpf.analysis.classes import classes, plain
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows
 from tifbpf.layouts import syscalls
@@ -29,12 +29,8 @@ def name_syscalls(frame: pd.DataFrame) -> pd.DataFrame:
     """Replace number and ABI by the system call's name, null where there is none."""
     if "syscall" not in frame:
         return frame
-    pairs = pd.MultiIndex.from_frame(frame[["syscall", "abi"]])
-    names = {
-        (number, abi): syscalls.name(int(number), abi)
-        for number, abi in pairs.unique()
-        if not pd.isna(number) and not pd.isna(abi)
-    }
+    pairs = list(zip(plain(frame["syscall"]), plain(frame["abi"]), strict=True))
+    names = {pair: syscalls.name(*pair) for pair in set(pairs) if None not in pair}
     named = pd.Series([names.get(pair) for pair in pairs], index=frame.index, dtype="str")
     return frame.assign(syscall=named).drop(columns="abi")
 
@@ -89,8 +85,8 @@ def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, in
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
     frame = name_syscalls(rows.summed(keys, slow_only=True))
     triggers: dict[object, Counter[str]] = {}
-    for value, found in zip(frame[dimension], classes(frame, rows.recordings), strict=True):
-        counter = triggers.setdefault(None if pd.isna(value) else value, Counter())
+    for value, found in zip(plain(frame[dimension]), classes(frame, rows.recordings), strict=True):
+        counter = triggers.setdefault(value, Counter())
         for trigger in found.decoded.triggers:
             counter[trigger.bit] += found.count
     return {

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tifbpf.analysis import bits, explanation, frequency, latency, origins, timeline, words
-from tifbpf.analysis.classes import ExitClass, classes
+from tifbpf.analysis.classes import ExitClass, classes, plain
 from tifbpf.analysis.estimates import Estimates
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows, combine, to_pandas
@@ -112,6 +112,18 @@ class Recordings:
     def _classes(self) -> list[ExitClass]:
         return classes(self._words, self.recordings)
 
+    @cached_property
+    def _bits(self) -> pd.DataFrame:
+        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self.observed)
+
+    @cached_property
+    def _needs(self) -> pd.DataFrame:
+        return bits.needs(self._classes)
+
+    @cached_property
+    def _all_words(self) -> pd.DataFrame:
+        return words.words(self._words, self.recordings, self.observed)
+
     def exits(self) -> pd.DataFrame:
         """Return the recorded exits, decoded; their counts add up to those recorded.
 
@@ -163,7 +175,7 @@ class Recordings:
         """
         frame = self.frequency(dimension).sort_values("slow", ascending=False, kind="stable")
         commonest = frequency.commonest_triggers(self.rows.of(self.having([dimension])), dimension)
-        found = [commonest.get(None if pd.isna(value) else value) for value in frame.index]
+        found = [commonest.get(value) for value in plain(frame.index.to_series())]
         frame["trigger"] = pd.Series([pair and pair[0] for pair in found], index=frame.index, dtype="str")
         frame["trigger_count"] = pd.array([pair and pair[1] for pair in found], dtype="UInt64")
         return frame
@@ -194,7 +206,7 @@ class Recordings:
         taken out of the words). NA where it could not have been seen: no context that tests it was covered,
         the route there does not see it, or it was taken out.
         """
-        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self.observed)
+        return self._bits.copy()
 
     def words(self) -> pd.DataFrame:
         """Return the words, commonest first.
@@ -204,7 +216,7 @@ class Recordings:
         (NA for fast ones), tif_value, syscall_work_value (NA where layouts disagree), ns (time in the
         slowpath; NA where not measured).
         """
-        return words.words(self._words, self.recordings, self.observed)
+        return self._all_words.copy()
 
     def cooccurrence(self) -> pd.DataFrame:
         """Return a square frame, both axes (word, bit): slow exits in which both triggered.
@@ -220,7 +232,7 @@ class Recordings:
         add up to all slow exits; and reschedule_only (nothing but NEED_RESCHED and NEED_RESCHED_LAZY), which
         is among them. Columns: slow, share_of_slow.
         """
-        return bits.needs(self._classes)
+        return self._needs.copy()
 
     def tiers(self) -> pd.DataFrame:
         """Return slow exits by (context, tier); tiers taken together are joined by "+".

@@ -120,6 +120,11 @@ class Rows:
         times = self.lengths()["time"].dt.as_unit("ns").astype("int64")
         return None if times.empty else (int(times.min()), int(times.max()))
 
+    @property
+    def any_timed(self) -> bool:
+        """Whether the time that any exit spent in the slowpath was measured."""
+        return bool(pc.any(pc.greater(self._loaded.kinds["rows_with_ns"], 0)).as_py())
+
     def timed(self, keys: Iterable[str]) -> pd.DataFrame:
         """Return `count`, `ns` and `ns_max` of slow exits by keys of `CLASS`."""
         return to_pandas(_added(self._classes(slow_only=True), tuple(keys), {"ns_max": "max"}))

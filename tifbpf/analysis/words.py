@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from tifbpf.analysis.classes import plain
 from tifbpf.analysis.observed import Observed
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.paths import ExitPath
@@ -30,11 +31,11 @@ def name_words(frame: pd.DataFrame, recordings: Sequence[Recording]) -> pd.DataF
 
 
 def _names(places: pd.Series, values: pd.Series, word: Word, recordings: Sequence[Recording]) -> pd.Series:
-    pairs = list(zip(places, values, strict=True))
+    pairs = list(zip(plain(places), plain(values), strict=True))
     names = {
-        (place, value): "|".join(recordings[place].metadata.layout.names(word, int(value))) or NONE_SET
+        (place, value): "|".join(recordings[place].metadata.layout.names(word, value)) or NONE_SET
         for place, value in set(pairs)
-        if value is not pd.NA
+        if value is not None
     }
     return pd.Series([names.get(pair) for pair in pairs], index=values.index, dtype="str")
 

@@ -154,11 +154,13 @@ def _tell(verdicts: list[Verdict], *, quiet: bool) -> int:
 def _write(
     recordings: Recordings, page: Path | None, picture: Path | None, top: int | None, *, force: bool
 ) -> None:
-    from tifbpf.reporters import files, html, model, plot
-
     if page is not None:
+        from tifbpf.reporters import files, html
+
         files.write(page, html.within(recordings, top or html.TOP), force=force)
     if picture is not None:
+        from tifbpf.reporters import files, model, plot
+
         files.write(picture, plot.render(model.build(recordings, top or _TOP), picture), force=force)
 
 

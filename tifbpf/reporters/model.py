@@ -11,6 +11,7 @@ import pandas as pd
 
 from tifbpf import __version__
 from tifbpf.analysis import Recordings
+from tifbpf.analysis.classes import plain
 from tifbpf.analysis.frequency import columns_of, step_of
 from tifbpf.analysis.words import split
 from tifbpf.layouts.model import Context, Word
@@ -79,11 +80,16 @@ def _expect(recordings: Recordings) -> None:
 
 def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the lines of `frame`, index and columns, with plain Python values and None for NA."""
-    flat = frame.reset_index().astype(object)
-    return [
-        {str(name): value for name, value in line.items()}
-        for line in flat.where(flat.notna(), None).to_dict("records")
-    ]
+    flat = frame.reset_index()
+    names = [str(name) for name in flat.columns]
+    columns = [_values(flat[name]) for name in flat.columns]
+    return [dict(zip(names, line, strict=True)) for line in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    values = plain(column)
+    # A frame of numbers alone has NaN for what is not known.
+    return [None if value != value else value for value in values] if column.dtype.kind == "f" else values
 
 
 _FREQUENCY = schema.Frequency.__struct_fields__
@@ -155,22 +161,31 @@ def _pairs(recordings: Recordings) -> tuple[schema.PairLine, ...]:
 
 
 def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionTable:
-    lines = [
-        schema.DimensionLine(
-            value=None if line[name] is None else str(line[name]),
-            trigger=line["trigger"],
-            trigger_count=line["trigger_count"],
-            frequency=_frequency(line),
-        )
-        for line in _lines(recordings.by(name))
-    ]
+    frame = recordings.by(name)
     return schema.DimensionTable(
         dimension=name,
         recordings=len(recordings.having([name])),
-        values=len(lines),
-        lines=tuple(lines[:top]),
-        others=_together(line.frequency for line in lines[top:]) if lines[top:] else None,
+        values=len(frame),
+        lines=tuple(
+            schema.DimensionLine(
+                value=None if line[name] is None else str(line[name]),
+                trigger=line["trigger"],
+                trigger_count=line["trigger_count"],
+                frequency=_frequency(line),
+            )
+            for line in _lines(frame.head(top))
+        ),
+        others=_added(frame.iloc[top:]) if len(frame) > top else None,
     )
+
+
+def _added(frame: pd.DataFrame) -> schema.Frequency:
+    """Return the sum of the lines of `frame`; what is unknown in all of them stays unknown."""
+    return _together([schema.Frequency(**{name: _sum(frame[name]) for name in _FREQUENCY})])
+
+
+def _sum(column: pd.Series) -> Any:
+    return plain(pd.Series([column.sum(min_count=1)], dtype=column.dtype))[0]
 
 
 _TIMES = ("slow", "timed", "ns", "ns_max")
@@ -178,6 +193,8 @@ _QUANTILES = ("p50_low", "p50_high", "p99_low", "p99_high")
 
 
 def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
+    if not recordings.rows.any_timed:
+        return None
     contexts = _times(recordings, "context")
     if not contexts:
         return None
