@@ -5,6 +5,10 @@
 #                 into the user's cache. `make kernels` writes what they found into docs/kernels.md.
 #   make torture  the long campaigns whose counts are in docs/assurance.md, e.g. TORTURE="kills -k rename"
 #   make bench    figures beside the peers', e.g. BENCHES="probe start" ROUNDS=5; into build/bench.md and .json
+#   make lock     the lock files anew from pyproject.toml; with UPGRADE=--upgrade to the latest versions
+#   make sbom     what a recorder is made of, into build/sbom.json; `make licences` lists all licences
+#   make audit    asks for known vulnerabilities of what is locked
+#   make wheel    the wheel, the same bytes wherever it is made
 # `make screenshots` takes the pictures of a report in docs/.
 
 PYTHON    ?= /usr/bin/python3
@@ -17,7 +21,7 @@ RECORDING ?= exits-$(shell date +%Y%m%d-%H%M%S).tif.parquet
 
 # linux-libc-dev: the user-space headers that the BPF programs are compiled against.
 RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
-TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish zsh prometheus
+TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish git libseccomp2 prometheus systemd zsh
 # What opens reports; the font, because charts are measured in one of its widths.
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86
@@ -32,7 +36,7 @@ KERNELS   ?=
 # How many at once; each has two CPUs.
 VMS       ?= 2
 
-.PHONY: help record test test-vm kernels torture bench docs screenshots clean
+.PHONY: help record test test-vm kernels torture bench docs screenshots lock sbom licences audit wheel clean
 help:
 	@sed -n '/^#/!q; s/^# \?//p' Makefile
 
@@ -49,17 +53,20 @@ define installed
 	fi
 endef
 
-# bcc is a package of the distribution's, so the environment has to see those.
+# bcc is a package of the distribution's, so the environment has to see those. Everything else is in the lock
+# file, to the hash, what builds tifbpf too; nothing is built but tifbpf.
+PIP        = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 define environment
 	@test -x $(BIN)/python || $(PYTHON) -m venv --system-site-packages $(VENV)
-	@cmp -s pyproject.toml $(VENV)/installed-$(1) || { \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(2)' && \
-		cp pyproject.toml $(VENV)/installed-$(1); }
+	@cat pyproject.toml $(1) | cmp -s - $(VENV)/installed-$(1) || { \
+		$(PIP) install --no-deps --require-hashes --only-binary :all: --requirement $(1) && \
+		$(PIP) install --no-deps --no-build-isolation --editable . && \
+		cat pyproject.toml $(1) > $(VENV)/installed-$(1); }
 endef
 
 record:
 	$(call installed,$(RECORD_PACKAGES))
-	$(call environment,run,.[html])
+	$(call environment,requirements-html.txt)
 	$(SUDO) $(BIN)/tifbpf record --by syscall,comm -o $(RECORDING) -- tests/workload $(BIN)/tifbpf $(SECONDS)
 	$(BIN)/tifbpf report $(RECORDING)
 	$(BIN)/tifbpf report --html $(RECORDING:.tif.parquet=.html) $(RECORDING)
@@ -67,7 +74,7 @@ record:
 
 test:
 	$(call installed,$(TEST_PACKAGES) $(BROWSER_PACKAGES))
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	@# tifbpf does without tracefs; bpftrace, which it is compared with, does not.
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	$(BIN)/ruff check
@@ -81,7 +88,7 @@ test:
 
 test-vm:
 	$(call installed,$(VM_PACKAGES))
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	$(SUDO) env TIFBPF_REQUIRE="$(TIFBPF_REQUIRE)" KERNELS="$(KERNELS)" VMS="$(VMS)" \
 		XDG_CACHE_HOME="$(XDG_CACHE_HOME)" $(BIN)/pytest tests/vm
 
@@ -90,27 +97,54 @@ kernels: test-vm
 
 torture:
 	$(call installed,$(TORTURE_PACKAGES))
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	@mkdir -p build
 	$(SUDO) $(BIN)/python -m tests.torture --json build/torture.json $(TORTURE)
 
 bench:
 	$(call installed,$(BENCH_PACKAGES))
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	$(SUDO) $(BIN)/python -m tests.bench --rounds $(ROUNDS) -o build/bench.md $(BENCHES)
 
 screenshots:
 	$(call installed,$(TEST_PACKAGES) $(BROWSER_PACKAGES))
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	$(SUDO) $(BIN)/tifbpf record --by syscall,comm -o $(RECORDING) -- tests/workload $(BIN)/tifbpf $(SECONDS)
 	$(SUDO) $(BIN)/python -m tests.browser.screenshots $(RECORDING)
 
 docs:
-	$(call environment,dev,.[dev])
+	$(call environment,requirements-dev.txt)
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+
+# Versions that are locked already stay, unless UPGRADE says otherwise or pyproject.toml does not allow them.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate $(UPGRADE) pyproject.toml
+lock:
+	$(call environment,requirements-dev.txt)
+	$(LOCK) --extra html --extra dev --group build --output-file requirements-dev.txt
+	$(LOCK) --extra html --group build --constraint requirements-dev.txt --output-file requirements-html.txt
+	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+
+licences:
+	$(call environment,requirements-dev.txt)
+	$(BIN)/python -m tests.supply.licences
+
+sbom:
+	$(call installed,$(RECORD_PACKAGES))
+	$(call environment,requirements-dev.txt)
+	$(BIN)/python -m tests.supply.sbom build/sbom.json
+	@echo build/sbom.json
+
+audit:
+	$(call environment,requirements-dev.txt)
+	$(BIN)/python -m tests.supply.audit
+
+wheel:
+	$(call environment,requirements-dev.txt)
+	$(BIN)/python -m tests.supply.wheel dist
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -130,6 +130,12 @@ def _fish() -> bool:
     return shutil.which("fish") is not None
 
 
+def _systemd() -> bool:
+    # Not as process 1: only what reads units, and what makes the filters of system calls.
+    ctypes.CDLL("libseccomp.so.2")
+    return shutil.which("systemd-analyze") is not None and shutil.which("setpriv") is not None
+
+
 CAPABILITIES: dict[str, Callable[[], bool]] = {
     "root": _root,
     "bcc": _bcc,
@@ -151,6 +157,7 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "browser": _browser,
     "zsh": _zsh,
     "fish": _fish,
+    "systemd": _systemd,
 }
 
 

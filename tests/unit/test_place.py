@@ -14,6 +14,7 @@ from tests.unit.test_writer import flush, footer
 from tifbpf.errors import OutputExistsError, OutputUnwritableError
 from tifbpf.recording.place import WHOLE, Place, segments_directory
 from tifbpf.recording.writer import RecordingWriter
+from tifbpf.reporters import files
 
 PRECIOUS = b"precious"
 
@@ -106,6 +107,17 @@ def test_a_directory_that_moves_takes_its_recording_along(output: Path, tmp_path
     output.parent.rename(tmp_path / "b")
     recording.finish(metadata())
     assert [path.name for path in (tmp_path / "b").iterdir()] == [output.name]
+
+
+@pytest.mark.parametrize("target", ["precious", "no-such-file"])
+def test_a_report_does_not_follow_a_link(output: Path, precious: Path, target: str) -> None:
+    page = output.with_name("page.html")
+    page.symlink_to(precious.with_name(target))
+    files.write(page, "a page", force=True)
+    assert not page.is_symlink()
+    assert page.read_text() == "a page"
+    assert precious.read_bytes() == PRECIOUS
+    assert not precious.with_name("no-such-file").exists()
 
 
 @pytest.mark.requires("root")

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", directory, ROOT],
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"),
+            *("--wheel-dir", directory, ROOT),
+        ],
         check=True,
     )
     (path,) = directory.glob("*.whl")
@@ -43,7 +46,10 @@ def test_a_clean_environment_reports(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
+    locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", ROOT / "requirements.txt"]
+    subprocess.run([*install, *locked], check=True)
+    subprocess.run([*install, wheel], check=True)
     tifbpf = environment / "bin" / "tifbpf"
     options = {"capture_output": True, "text": True, "check": True, "cwd": tmp_path}
     said = subprocess.run([tifbpf, "report", "--markdown", recording], **options).stdout  # type: ignore[call-overload]
