@@ -229,6 +229,8 @@ class TestDenominator:
             "filtered": 0,
             "counted": 1007,
             "uncounted": 0,
+            "not_sampled": 0,
+            "not_sampled_of_all": 0,
         }
         assert found.words()["share_of_exits"].max() == pytest.approx(30 / 1007)
 
@@ -731,6 +733,8 @@ def test_accounting(tmp_path: Path) -> None:
         "filtered": 5,
         "counted": 0,
         "uncounted": 0,
+        "not_sampled": 0,
+        "not_sampled_of_all": 0,
     }
 
 

@@ -30,7 +30,7 @@ from tests.unit.recordings import (
 from tifbpf.analysis import Comparison, compare
 from tifbpf.errors import ExitCode, InputRepeatedError, NotComparableError, TifbpfError
 from tifbpf.layouts.model import Context, Word
-from tifbpf.recording.metadata import Host, Kernel, ObserverEffect, UnseenBit
+from tifbpf.recording.metadata import Host, Kernel, ObserverEffect, Sampling, UnseenBit
 
 LATER = Kernel(release="7.1.0-amd64", version="#1 SMP")
 EARLIER = Kernel(release="6.12.90-amd64", version="#1 SMP")
@@ -342,3 +342,22 @@ def test_recordings_of_one_side_must_fit_too(tmp_path: Path) -> None:
 def test_it_is_in_the_python_interface() -> None:
     assert tifbpf.compare is compare
     assert tifbpf.Comparison is Comparison
+
+
+def test_a_sample_is_compared_as_what_it_stands_for(tmp_path: Path) -> None:
+    """One in 100 of the same host: the same rate, with the uncertainty of a sample."""
+    whole = recorded(tmp_path / "a.tif.parquet", steady(fast=9_000, sigpending=1_000))
+    sample = recorded(
+        tmp_path / "b.tif.parquet", steady(fast=90, sigpending=10), sampling=Sampling(one_in=100)
+    )
+    found = compare(whole, sample)
+    rate = line(found.total(), "rate")
+    assert (rate["before_value"], rate["after_value"]) == (1_000, 1_000)
+    # 600 exits were looked at: a standard error of 4.1 %, where 60,000 have one of 0.4 %.
+    assert rate["verdict"] == "too little data"
+    assert (rate["after_high"] - rate["after_low"]) == pytest.approx(
+        10 * (rate["before_high"] - rate["before_low"]), rel=0.01
+    )
+    (difference,) = found.differences
+    assert (difference.kind, difference.forbids) == ("sampling", False)
+    assert "every exit (before), one exit in 100 (after)" in difference.text

@@ -68,6 +68,8 @@ class Joined:
     slow: int
     lost: int
     """Exits that were seen and are in no count."""
+    estimated: bool
+    """Counts are estimates: not every exit was looked at."""
     pt_regs: int
     """Slow exits whose work needed the full pt_regs."""
     no_pt_regs: int
@@ -108,6 +110,7 @@ def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> 
         seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
         slow=int(needs.drop("reschedule_only").sum()),
         lost=sum(metadata.totals.losses.total for metadata in recordings.metadata),
+        estimated=recordings.estimated,
         pt_regs=int(needs["pt_regs"]),
         no_pt_regs=int(needs["no_pt_regs"]),
         unknown_pt_regs=int(needs["unknown"]),

@@ -17,7 +17,7 @@ class Difference:
 
     kind: str
     """`coverage`, `exactness`, `slow-only`, `denominator`, `unseen`, `perturbs`, `observer`, `filter`,
-    `process`, `layout`, `mask`, `kernel` or `host`."""
+    `process`, `sampling`, `layout`, `mask`, `kernel` or `host`."""
     text: str
     forbids: bool
     """Whether a comparison would mean nothing. Kernels and hosts may differ: that may be what is compared."""
@@ -110,10 +110,22 @@ def _of_recordings(recordings: _Named) -> Iterator[Difference]:
         yield Difference(kind="filter", text=f"Filters: {found}.", forbids=True)
     elif found := recordings.differing(processes, processes):
         yield Difference(kind="process", text=f"Processes: {found}.", forbids=False)
+    if found := recordings.differing(_looked_at, _looked_at):
+        yield Difference(kind="sampling", text=f"Looked at: {found}.", forbids=False)
     if found := recordings.differing(
         lambda metadata: metadata.host, lambda metadata: f"{metadata.host.name}, {metadata.host.cpus} CPUs"
     ):
         yield Difference(kind="host", text=f"Hosts: {found}.", forbids=False)
+
+
+def _looked_at(metadata: Metadata) -> str:
+    sampling = metadata.sampling
+    if sampling is None or sampling.exact:
+        return "every exit"
+    exits = "every exit" if sampling.one_in == 1 else f"one exit in {sampling.one_in:,}"
+    if sampling.steps:
+        return f"{exits} for a part of the time, as --max-overhead allowed"
+    return exits if sampling.every == 1 else f"{exits} for 1/{sampling.every:,} of the time"
 
 
 def _of_layouts(recordings: _Named) -> Iterator[Difference]:

@@ -285,7 +285,9 @@ def _ratio(side: Side, tallied: Tallied, contexts: Sequence[Context], measure: M
         return None
     slow = side.added(tallied.slow, contexts)
     if measure is Measure.RATE:
-        return ratios.ratio(slow, side.intervals.seconds, of_same=False)
+        return ratios.ratio(slow, side.intervals.seconds, of_same=False, stands_for=side.stands_for)
     exits = side.added(tallied.exits, contexts)
     # What counts all exits may have counted a thread under another name than the slow ones.
-    return ratios.ratio(slow, exits, of_same=True) if slow.sum() <= exits.sum() else None
+    if slow.sum() > exits.sum():
+        return None
+    return ratios.ratio(slow, exits, of_same=True, stands_for=side.stands_for)

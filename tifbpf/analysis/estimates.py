@@ -174,7 +174,9 @@ class Estimates:
         t = self._t()
         middle = (share + t * t / (2 * as_many)) / (1 + t * t / as_many)
         half = t / (1 + t * t / as_many) * np.sqrt(share * (1 - share) / as_many + t * t / (4 * as_many**2))
-        return _bounds(middle - half, middle + half, most=1.0)
+        # Exactly 0 and 1 there, but for rounding.
+        low, high = (middle - half).where(share > 0, 0.0), (middle + half).where(share < 1, 1.0)
+        return _bounds(low.where(half.notna()), high.where(half.notna()), most=1.0)
 
     def _rates(self, events: pd.DataFrame, everything: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         """Return the interval of events a second; `of` are the seconds of each row."""

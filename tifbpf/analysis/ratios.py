@@ -71,13 +71,14 @@ class Ratio:
         return max(self.value - half, 0.0), min(self.value + half, self.most)
 
 
-def ratio(events: Sums, base: Sums, *, of_same: bool) -> Ratio | None:
+def ratio(events: Sums, base: Sums, *, of_same: bool, stands_for: float = 1.0) -> Ratio | None:
     """Return sum(events) / sum(base); None if the base is nothing.
 
     Args:
         events: of each interval.
         base: of each interval, exits or seconds.
         of_same: events are among those that the base counts, so the ratio is a share.
+        stands_for: for how many each event that was seen was counted, where not all were looked at.
     """
     total, whole = float(events.sum()), float(base.sum())
     if whole <= 0:
@@ -85,7 +86,8 @@ def ratio(events: Sums, base: Sums, *, of_same: bool) -> Ratio | None:
     freedom = int(0.4 * len(events) ** (2 / 3)) if len(events) >= FEWEST_INTERVALS else 0
     # Counting is random by itself: no fewer than so many would be off, however even the intervals are, and a
     # count of 0 does not mean that there could be none.
-    counting = max(total, 1.0) * (max(whole - total, 1.0) / whole if of_same else 1.0)
+    seen = max(total, stands_for)
+    counting = stands_for * seen * (max(whole - total, stands_for) / whole if of_same else 1.0)
     spread = max(_long_run_variance(events - total / whole * base, freedom), counting)
     return Ratio(
         events=round(total),

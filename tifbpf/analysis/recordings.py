@@ -357,7 +357,8 @@ class Recordings:
         """Return seen = recorded + lost, what filters left out, and what was counted beside.
 
         Index total: seen, recorded, lost, filtered; counted (all exits of contexts whose route sees slow
-        ones only) and uncounted (those that were lost of them). Column exits.
+        ones only) and uncounted (those that were lost of them); not_sampled and not_sampled_of_all (passed by
+        without a look, the others being what was looked at). Column exits.
         """
         sums = {
             "seen": sum(metadata.totals.seen for metadata in self.metadata),
@@ -366,6 +367,8 @@ class Recordings:
             "filtered": sum(metadata.totals.filtered for metadata in self.metadata),
             "counted": sum(metadata.totals.counted for metadata in self.metadata),
             "uncounted": sum(metadata.totals.uncounted for metadata in self.metadata),
+            "not_sampled": sum(metadata.totals.not_sampled for metadata in self.metadata),
+            "not_sampled_of_all": sum(metadata.totals.not_sampled_of_all for metadata in self.metadata),
         }
         index = pd.Index(sums, name="total", dtype="str")
         return pd.DataFrame({"exits": pd.array(list(sums.values()), dtype="UInt64")}, index=index)

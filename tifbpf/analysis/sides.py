@@ -57,6 +57,15 @@ class Side:
         self.observed = recordings.observed
         self.intervals = Intervals(recordings.rows)
 
+    @cached_property
+    def stands_for(self) -> float:
+        """For how many exits each that was looked at was counted, on average over what was counted."""
+        if not any(recording.estimated for recording in self._recordings):
+            return 1.0
+        parts = self._sums.parts(["context"])
+        counted = float(parts["count"].sum())
+        return 1 + float(parts["spread"].sum()) / counted if counted else 1.0
+
     def _rows(self, *keys: str) -> pd.DataFrame:
         """Return `count` by recording, place, time, context, path and `keys`."""
         frame = self._sums.summed(["recording", "place", "time", "context", "path", *keys])

@@ -93,7 +93,8 @@ def _sampled(metadata: Metadata) -> Iterator[Caveat]:
             f"{least} of the time was recorded"
             if least == most
             else f"Between {least} and {most} of the time was recorded, as the recorder's own cost allowed "
-            f"(--max-overhead {sampling.max_overhead:g}: {len(sampling.steps)} changes)"
+            f"(--max-overhead {sampling.max_overhead:g}: {len(sampling.steps)} change"
+            f"{'s'[: len(sampling.steps) != 1]})"
         )
         yield Caveat(
             kind="sampled",

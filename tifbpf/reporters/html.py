@@ -19,7 +19,7 @@ from markupsafe import Markup
 from tifbpf import __version__, resources
 from tifbpf.analysis import Recordings
 from tifbpf.errors import TifbpfError
-from tifbpf.reporters import charts, explanation, model, numbers, schema, sections, timeline, vega
+from tifbpf.reporters import charts, estimates, explanation, model, numbers, schema, sections, timeline, vega
 from tifbpf.reporters.charts import Chart
 from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
 from tifbpf.text import printable
@@ -207,10 +207,13 @@ def _hash(text: str) -> str:
 
 def _tiles(report: schema.Report) -> list[dict[str, Any]]:
     total = report.total
+    share = estimates.between(total.share_low, total.share_high)
+    rate = estimates.between_rates(total.slow_per_second_low, total.slow_per_second_high)
+    estimated = "estimated" if report.estimated else ""
     found = [
-        _tile("slow exits", total.share, numbers.share, "of all exits"),
-        _tile("slow exits a second", total.slow_per_second, numbers.rate),
-        _tile("exits a second", total.exits_per_second, numbers.rate),
+        _tile("slow exits", total.share, numbers.share, f"of all exits{share and f'; 95 %: {share}'}"),
+        _tile("slow exits a second", total.slow_per_second, numbers.rate, rate and f"95 %: {rate}"),
+        _tile("exits a second", total.exits_per_second, numbers.rate, estimated),
         _tile("exits lost", report.accounting.lost, numbers.count, f"of {report.accounting.seen:,} seen"),
     ]
     if report.latency is not None:

@@ -15,7 +15,7 @@ from tifbpf.analysis.classes import plain
 from tifbpf.analysis.frequency import columns_of, step_of
 from tifbpf.analysis.words import split
 from tifbpf.layouts.model import Context, Word
-from tifbpf.recording.metadata import Merged
+from tifbpf.recording.metadata import Merged, Sampling
 from tifbpf.recording.reader import Recording
 from tifbpf.reporters import coverage, explanation, schema, seen, timeline
 from tifbpf.reporters.caveats import caveats
@@ -33,11 +33,12 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
     return schema.Report(
         tifbpf=__version__,
         seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
-        total=_together(line.frequency for line in contexts),
+        estimated=recordings.estimated,
+        total=_total(recordings, contexts),
         contexts=contexts,
         caveats=caveats(recordings),
         explanation=explanation.build(recordings),
-        bits=tuple(schema.BitLine(**line) for line in _lines(recordings.bits())),
+        bits=tuple(schema.BitLine(**line) for line in _lines(_bounded(recordings.bits(), recordings, "bit"))),
         slow_words=_words(slow_words.head(top)),
         slow_words_total=len(slow_words),
         fast_words=_words(fast_words.head(top)),
@@ -92,19 +93,50 @@ def _values(column: pd.Series) -> list[Any]:
     return [None if value != value else value for value in values] if column.dtype.kind == "f" else values
 
 
-_FREQUENCY = schema.Frequency.__struct_fields__
+_BOUNDS = ("share_low", "share_high", "slow_per_second_low", "slow_per_second_high")
+_SUMS = tuple(name for name in schema.Frequency.__struct_fields__ if name not in _BOUNDS)
 
 
 def _frequency(line: dict[str, Any]) -> schema.Frequency:
-    return schema.Frequency(**{name: line[name] for name in _FREQUENCY})
+    return schema.Frequency(
+        **{name: line[name] for name in _SUMS}, **{name: line.get(name) for name in _BOUNDS}
+    )
+
+
+def _bounded(frame: pd.DataFrame, recordings: Recordings, of: str) -> pd.DataFrame:
+    """Return the frame with between what its figures lie, where they are estimates."""
+    if not recordings.estimated:
+        return frame
+    bounds = recordings.estimates(of)
+    lines: dict[Hashable, dict[Hashable, Any]] = bounds.astype(object).to_dict("index")
+    known = {_key(key): line for key, line in lines.items()}
+    more = {
+        name: pd.array([known.get(_key(key), {}).get(name, pd.NA) for key in frame.index], dtype="Float64")
+        for name in bounds.columns
+    }
+    return frame.assign(**more)
+
+
+def _key(value: Any) -> Hashable:
+    """Return a member of an index; what has no value is equal to what has none."""
+    return value if isinstance(value, tuple) or not pd.isna(value) else None
+
+
+def _total(recordings: Recordings, contexts: Iterable[schema.ContextLine]) -> schema.Frequency:
+    total = _together(line.frequency for line in contexts)
+    if not recordings.estimated:
+        return total
+    (line,) = _lines(recordings.estimates("all")) or [{}]
+    known = {name: line.get(name) for name in _BOUNDS}
+    return msgspec.structs.replace(total, **known)
 
 
 def _together(frequencies: Iterable[schema.Frequency]) -> schema.Frequency:
     """Add up; what is unknown in all of them stays unknown."""
-    sums: dict[str, Any] = dict.fromkeys(_FREQUENCY)
+    sums: dict[str, Any] = dict.fromkeys(_SUMS)
     for frequency in frequencies:
-        for name, value in msgspec.structs.asdict(frequency).items():
-            if value is not None:
+        for name in _SUMS:
+            if (value := getattr(frequency, name)) is not None:
                 sums[name] = (sums[name] or 0) + value
     exits, slow = sums["exits"], sums["slow_counted"]
     sums["share"] = slow / exits if exits and slow <= exits else None
@@ -125,7 +157,7 @@ def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
             why_not=tuple(why_not.get(line["context"], ())),
             frequency=_frequency(line),
         )
-        for line in _lines(recordings.frequency())
+        for line in _lines(_bounded(recordings.frequency(), recordings, "context"))
     )
 
 
@@ -173,7 +205,7 @@ def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionT
                 trigger_count=line["trigger_count"],
                 frequency=_frequency(line),
             )
-            for line in _lines(frame.head(top))
+            for line in _lines(_bounded(frame.head(top), recordings, name))
         ),
         others=_added(frame.iloc[top:]) if len(frame) > top else None,
     )
@@ -181,7 +213,7 @@ def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionT
 
 def _added(frame: pd.DataFrame) -> schema.Frequency:
     """Return the sum of the lines of `frame`; what is unknown in all of them stays unknown."""
-    return _together([schema.Frequency(**{name: _sum(frame[name]) for name in _FREQUENCY})])
+    return _together([schema.Frequency(**{name: _sum(frame[name]) for name in _SUMS})])
 
 
 def _sum(column: pd.Series) -> Any:
@@ -319,6 +351,23 @@ def recording(place: int, recording: Recording) -> schema.RecordingLine:
         filters=metadata.filters,
         tifbpf=metadata.tifbpf,
         merged=_merged(metadata.merged),
+        sampling=_sampling(metadata.sampling),
+    )
+
+
+def _sampling(sampling: Sampling | None) -> schema.SamplingLine | None:
+    if sampling is None or sampling.exact:
+        return None
+    return schema.SamplingLine(
+        one_in=sampling.one_in,
+        every=sampling.every,
+        max_overhead=sampling.max_overhead,
+        cost=sampling.cost,
+        steps=tuple(
+            schema.StepLine(at_seconds=step.at_ns / 1e9, every=step.every, cost=step.cost)
+            for step in sampling.steps
+        ),
+        recorded_seconds=sampling.recorded_ns / 1e9,
     )
 
 

@@ -42,6 +42,7 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
             "lasted",
             f"{numbers.duration(line.seconds)}, in intervals of {numbers.duration(line.interval_seconds)}",
         ),
+        ("looked at", "" if line.sampling is None else _looked_at(line.sampling)),
         ("command", shlex.join(line.command)),
         ("by", ", ".join(line.dimensions) or "nothing asked for"),
         ("filters", filters),
@@ -62,3 +63,11 @@ def _merged(line: schema.MergedLine) -> str:
         f"{line.recordings:,} recording{'s'[: line.recordings != 1]} until {line.until}, in steps of "
         f"{numbers.duration(line.step_seconds)}; ended: {ended}"
     )
+
+
+def _looked_at(line: schema.SamplingLine) -> str:
+    exits = "all exits" if line.one_in == 1 else f"one exit in {line.one_in:,}"
+    steps = [f"{numbers.part(step.every)} after {numbers.duration(step.at_seconds)}" for step in line.steps]
+    time = f"{numbers.part(line.every)} of the time{''.join(f', {step}' for step in steps)}"
+    cost = "" if line.cost is None else f"; the recorder took {line.cost:.2g} % of the CPUs' time at the end"
+    return f"{exits}, {time} ({numbers.duration(line.recorded_seconds)}){cost}"

@@ -19,6 +19,12 @@ class Frequency(msgspec.Struct, frozen=True, kw_only=True):
     share: float | None
     exits_per_second: float | None
     slow_per_second: float | None
+    share_low: float | None = None
+    """Between `share_low` and `share_high` the share lies with 95 % confidence, where not every exit was
+    looked at; None where every one was, and where too few windows were to tell."""
+    share_high: float | None = None
+    slow_per_second_low: float | None = None
+    slow_per_second_high: float | None = None
 
 
 class ContextLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +63,9 @@ class BitLine(msgspec.Struct, frozen=True, kw_only=True):
     """All exits of those contexts in which `present` could be told: what its share is of."""
     share_of_exits: float | None
     share_of_slow: float | None
+    share_of_slow_low: float | None = None
+    """As `Frequency.share_low`."""
+    share_of_slow_high: float | None = None
 
 
 class WordLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,6 +262,10 @@ class Accounting(msgspec.Struct, frozen=True, kw_only=True):
     """Lost, by cause; zeros too."""
     missing: int
     """Recorded, but not in what was read: segments are missing."""
+    not_sampled: int = 0
+    """Passed by without a look; in none of the others, which count exits that were looked at."""
+    not_sampled_of_all: int = 0
+    """The same of what `counted` counts."""
 
 
 class SelfTestLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -449,6 +462,32 @@ class MergedLine(msgspec.Struct, frozen=True, kw_only=True):
     """How they ended, and how many so."""
 
 
+class SamplingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recording looked at, where that was not every exit."""
+
+    one_in: int
+    """One exit in so many was looked at, at random; 1: all of them."""
+    every: int
+    """One in so many parts of the time was recorded; 1: all of it."""
+    max_overhead: float | None
+    """What the recorder was allowed to take of the time of all CPUs, in per cent."""
+    cost: float | None
+    """What it took in the last interval, as far as that was measured."""
+    steps: tuple[StepLine, ...]
+    recorded_seconds: float
+    """For how long exits were looked at."""
+
+
+class StepLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of how much of the time was recorded."""
+
+    at_seconds: float
+    """Since the recording's start."""
+    every: int
+    cost: float
+    """Of the recorder until then, in per cent of the time of all CPUs."""
+
+
 class RecordingLine(msgspec.Struct, frozen=True, kw_only=True):
     """One recording."""
 
@@ -474,6 +513,8 @@ class RecordingLine(msgspec.Struct, frozen=True, kw_only=True):
     """The version that wrote it."""
     merged: MergedLine | None
     """None where it is as it was recorded."""
+    sampling: SamplingLine | None = None
+    """None where every exit was looked at."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -484,6 +525,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The version that made the report."""
     seconds: float
     """Recorded, over all recordings."""
+    estimated: bool = False
+    """Whether counts and rates are estimates, not every exit having been looked at."""
     total: Frequency
     contexts: tuple[ContextLine, ...]
     caveats: tuple[Caveat, ...]

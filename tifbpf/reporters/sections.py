@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from tifbpf.reporters import (
     coverage,
+    estimates,
     explanation,
     mask_bits,
     names,
@@ -37,6 +38,11 @@ _SUMMARY_BITS = 8
 
 def sections(report: schema.Report) -> tuple[Section, ...]:
     """Return everything that is to be said, in the order in which it matters."""
+    found = _sections(report)
+    return tuple(map(estimates.marked, found)) if report.estimated else found
+
+
+def _sections(report: schema.Report) -> tuple[Section, ...]:
     return (
         _headline(report),
         *_caveats(report),
@@ -62,20 +68,21 @@ def sections(report: schema.Report) -> tuple[Section, ...]:
 def summary_section(report: schema.Report) -> Section:
     """Return the figures that matter most."""
     total, accounting = report.total, report.accounting
+    about = " (estimated)" if report.estimated else ""
     rows: list[tuple[Cell, ...]] = [
-        (total.exits, "exits", _a_second(total.exits_per_second), ""),
+        (total.exits, f"exits{about}", _a_second(total.exits_per_second), ""),
         (
             total.slow,
-            "slow exits",
+            f"slow exits{about}",
             _a_second(total.slow_per_second),
-            f"{numbers.share(total.share)} of exits",
+            f"{numbers.share(total.share)}{_within(total.share_low, total.share_high)} of exits",
         ),
         *(
             (
                 line.trigger,
                 f"  {names.bit(line.word, line.bit)}",
                 "",
-                f"{numbers.share(line.share_of_slow)} of slow",
+                f"{numbers.share(line.share_of_slow)}{_of_bit(line)} of slow",
             )
             for line in _triggers(report)[:_SUMMARY_BITS]
         ),
@@ -96,6 +103,16 @@ def summary_section(report: schema.Report) -> Section:
         notes=tuple(notes),
         warnings=tuple(caveat.text for caveat in report.caveats),
     )
+
+
+def _within(low: float | None, high: float | None) -> str:
+    """Return in brackets between what a share lies, if that is not certain."""
+    bounds = estimates.between(low, high)
+    return f" ({bounds})" if bounds else ""
+
+
+def _of_bit(line: schema.BitLine) -> str:
+    return _within(line.share_of_slow_low, line.share_of_slow_high)
 
 
 def _not_covered(line: schema.ContextLine) -> str:
@@ -123,19 +140,30 @@ def sentence(report: schema.Report) -> str:
     """Return the one sentence that answers how often."""
     total = report.total
     if total.exits is None:
+        bounds = estimates.between_rates(total.slow_per_second_low, total.slow_per_second_high)
         return (
-            f"{numbers.count(total.slow)} slow exits ({numbers.rate(total.slow_per_second)} a second); "
+            f"{'About ' if report.estimated else ''}{numbers.count(total.slow)} slow exits "
+            f"({numbers.rate(total.slow_per_second)} a second{f', {bounds}' if bounds else ''}); "
             "of how many exits is unknown."
         )
+    about = "about " if report.estimated else ""
+    share = estimates.between(total.share_low, total.share_high)
+    rate = estimates.between_rates(total.slow_per_second_low, total.slow_per_second_high)
     sentence = (
-        f"{numbers.count(total.slow_counted)} of {numbers.count(total.exits)} exits were slow: "
-        f"{numbers.share(total.share)}; {numbers.rate(total.slow_per_second)} slow of "
-        f"{numbers.rate(total.exits_per_second)} exits a second."
+        f"{about}{numbers.count(total.slow_counted)} of {about}{numbers.count(total.exits)} exits were slow: "
+        f"{numbers.share(total.share)}{_confident(share)}; "
+        f"{about}{numbers.rate(total.slow_per_second)}{_confident(rate)} slow of "
+        f"{about}{numbers.rate(total.exits_per_second)} exits a second."
     )
+    sentence = sentence[0].upper() + sentence[1:]
     if total.slow is not None and total.slow_counted is not None and total.slow > total.slow_counted:
         beside = total.slow - total.slow_counted
         sentence += f" {numbers.count(beside)} more slow exits were seen where not all exits were counted."
     return sentence
+
+
+def _confident(bounds: str) -> str:
+    return f" ({bounds}, with 95 % confidence)" if bounds else ""
 
 
 def _headline(report: schema.Report) -> Section:
@@ -150,18 +178,20 @@ def _headline(report: schema.Report) -> Section:
                     frequency.exits,
                     frequency.slow,
                     _share(frequency),
+                    *_bounds(report, frequency.share_low, frequency.share_high),
                     _rate(frequency.exits_per_second),
                     _rate(frequency.slow_per_second),
                 )
             )
         else:
-            rows.append((line.context, "not covered", *4 * ("",)))
+            rows.append((line.context, "not covered", *(4 + report.estimated) * ("",)))
             notes.append(_not_covered(line))
     columns = (
         _CONTEXT,
         _EXITS,
         _SLOW,
         _SHARE,
+        *_between(report),
         Column("exits/s", Kind.NUMBER, "rate"),
         Column("slow/s", Kind.NUMBER, "rate"),
     )
@@ -173,6 +203,15 @@ def _headline(report: schema.Report) -> Section:
         table=Table(columns, tuple(rows)),
         notes=tuple(notes),
     )
+
+
+def _between(report: schema.Report) -> tuple[Column, ...]:
+    return (estimates.BETWEEN,) if report.estimated else ()
+
+
+def _bounds(report: schema.Report, low: float | None, high: float | None) -> tuple[str, ...]:
+    """Return what stands below `_between`."""
+    return (estimates.between(low, high),) if report.estimated else ()
 
 
 def _rate(value: float | None) -> Cell:
@@ -202,6 +241,7 @@ def _bits(report: schema.Report) -> Section:
             numbers.share(line.share_of_exits),
             line.trigger,
             numbers.share(line.share_of_slow),
+            *_bounds(report, line.share_of_slow_low, line.share_of_slow_high),
             line.sole,
             line.share_of_slow or 0.0,
         )
@@ -213,6 +253,7 @@ def _bits(report: schema.Report) -> Section:
         _OF_EXITS,
         Column("trigger", Kind.NUMBER, "slow"),
         _OF_SLOW,
+        *_between(report),
         Column("sole", Kind.NUMBER, "count"),
         Column("", Kind.BAR, "bar"),
     )
@@ -225,7 +266,13 @@ def _bits(report: schema.Report) -> Section:
     looked_at = numbers.count(report.total.exits if report.total.exits is not None else report.total.slow)
     exits = "exits" if report.total.exits is not None else "slow exits"
     notes = []
-    if never:
+    if never and report.estimated:
+        notes.append(
+            f"In a work mask, and set in none of the {numbers.count(report.accounting.recorded)} {exits} "
+            f"that were looked at, of about {looked_at} over {numbers.duration(report.seconds)}; that is no "
+            f"proof that they never were: {_joined(never)}."
+        )
+    elif never:
         notes.append(
             f"In a work mask, and never set in {looked_at} {exits} over {numbers.duration(report.seconds)}: "
             f"{_joined(never)}."
@@ -331,19 +378,20 @@ def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
     rows = [
         (
             nameless if line.value is None else line.value,
-            *_frequency(line.frequency),
+            *_frequency(line.frequency, report),
             line.trigger or "",
         )
         for line in table.lines
     ]
     rest: tuple[tuple[Cell, ...], ...] = ()
     if table.others is not None:
-        rest = ((f"({table.values - len(table.lines):,} others)", *_frequency(table.others), ""),)
+        rest = ((f"({table.values - len(table.lines):,} others)", *_frequency(table.others, report), ""),)
     columns = (
         Column(table.dimension, Kind.NAME, "name"),
         _EXITS,
         _SLOW,
         _SHARE,
+        *_between(report),
         Column("mostly for", Kind.FIXED, "bit"),
     )
     return Section(
@@ -355,11 +403,12 @@ def _dimension(table: schema.DimensionTable, report: schema.Report) -> Section:
     )
 
 
-def _frequency(frequency: schema.Frequency) -> tuple[int | None, int | None, str]:
+def _frequency(frequency: schema.Frequency, report: schema.Report) -> tuple[int | str | None, ...]:
     return (
         frequency.exits,
         frequency.slow,
         _share(frequency),
+        *_bounds(report, frequency.share_low, frequency.share_high),
     )
 
 
@@ -425,6 +474,13 @@ def _accounting(report: schema.Report) -> Section:
         notes.append(
             f"{numbers.count(accounting.missing)} of those recorded are in segments that are missing here."
         )
+    if accounting.not_sampled:
+        notes.append(
+            f"{numbers.count(accounting.not_sampled)} more were passed by without a look (--sample), whosever"
+            " they were, and whether or not a filter would have left them out."
+        )
+    if report.estimated:
+        notes.append("These are exits that were looked at; all other counts are estimates of all exits.")
     if accounting.filtered:
         notes.append(f"{numbers.count(accounting.filtered)} more were left out by filters.")
     if accounting.counted or accounting.uncounted:

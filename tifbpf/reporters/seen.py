@@ -85,7 +85,8 @@ def conclusion(joined: Joined) -> Iterator[str]:
     """Yield what follows from masks and counts, as sentences for a mail's last paragraph."""
     yield from _never(joined)
     yield from _idle(joined)
-    for part in (_dead, _hazards, _wasted, _outside):
+    yield from _dead(joined)
+    for part in (_hazards, _wasted, _outside):
         yield from part(joined.bits)
     yield from _two_slowpaths(joined)
     yield from _not_known(joined)
@@ -114,10 +115,11 @@ def _never(joined: Joined) -> Iterator[str]:
     for bits in _grouped((bit for bit in joined.bits if bit.masks and bit.never), alike):
         first, several = bits[0], len(bits) > 1
         where = listed([context.value for context in first.counted])
+        never = "not seen to be" if joined.estimated else "never"
         text = (
             f"{_names(bits)} {'are' if several else 'is'} in {listed(first.masks)}; in "
             f"{numbers.count(first.exits)} {where} exits over {numbers.duration(first.seconds)} "
-            f"{'they were' if several else 'it was'} never set"
+            f"{'they were' if several else 'it was'} {never} set"
         )
         half = [context.value for context in first.uncounted if context in first.covered]
         missing = [context.value for context in first.uncounted if context not in first.covered]
@@ -126,6 +128,8 @@ def _never(joined: Joined) -> Iterator[str]:
             limits.append(f"of {listed(half)} exits only the slow ones were seen, and none was for it")
         if missing:
             limits.append(f"no {listed(missing, 'or')} exits were looked at")
+        if joined.estimated:
+            limits.append("an estimate: only a sample of them was looked at")
         if joined.lost:
             limits.append(f"{_exits(joined.lost)} more were seen and lost")
         yield f"{text} ({'; '.join(limits)})." if limits else f"{text}."
@@ -137,9 +141,11 @@ def _idle(joined: Joined) -> Iterator[str]:
         yield f"{_names(idle)} made none of the {numbers.count(joined.slow)} slow exits slow."
 
 
-def _dead(bits: Iterable[SeenBit]) -> Iterator[str]:
-    dead = [bit for bit in _having(bits, Verdict.DEAD) if bit.never]
-    if dead:
+def _dead(joined: Joined) -> Iterator[str]:
+    dead = [bit for bit in _having(joined.bits, Verdict.DEAD) if bit.never]
+    if dead and joined.estimated:
+        yield f"Dead by the audit, and not seen in a sample, which alone is no proof: {_names(dead)}."
+    elif dead:
         yield f"Dead by the audit and never seen, so it can be discarded: {_names(dead)}."
 
 
