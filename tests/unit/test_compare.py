@@ -28,6 +28,7 @@ from tests.unit.recordings import (
     write,
 )
 from tifbpf.analysis import Comparison, compare
+from tifbpf.analysis.intervals import MOST
 from tifbpf.errors import ExitCode, InputRepeatedError, NotComparableError, TifbpfError
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.metadata import Host, Kernel, ObserverEffect, Sampling, UnseenBit
@@ -361,3 +362,22 @@ def test_a_sample_is_compared_as_what_it_stands_for(tmp_path: Path) -> None:
     (difference,) = found.differences
     assert (difference.kind, difference.forbids) == ("sampling", False)
     assert "every exit (before), one exit in 100 (after)" in difference.text
+
+
+def test_more_intervals_than_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    """Neighbours are added up; nothing is lost, and an even host stays even."""
+    seconds = 3 * MOST
+    rows = [
+        row(word, count, time=START_NS + second * SECOND_NS)
+        for second in range(seconds)
+        for word, count in ((0, 90), (0x2, 10))
+    ]
+    paths = [write(tmp_path / name, rows, duration_ns=seconds * SECOND_NS, id=name) for name in ("a", "b")]
+    found = compare(paths[:1], paths[1:])
+    before, after = found.intervals
+    assert before == after
+    # Steps do not begin with the recording, so there is one more.
+    assert MOST / 2 <= before <= MOST + 1
+    line = found.total().loc["share"]
+    assert (line["before_events"], line["before_value"], line["change"]) == (10 * seconds, 0.1, 0)
+    assert line["verdict"] == "unchanged"

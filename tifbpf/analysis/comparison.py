@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -129,7 +130,7 @@ class Comparison:
                 for place in range(len(recordings.recordings))
             )
         )
-        self._by: dict[str, _Pairs] = {}
+        self._by: dict[str, dict[Hashable, int]] = {}
         recorded = [set(metadata.dimensions) for metadata in everything]
         self.dimensions = tuple(name for name in before.dimensions if all(name in some for some in recorded))
 
@@ -180,23 +181,31 @@ class Comparison:
         Raises:
             TifbpfError: not all recordings have the dimension.
         """
-        return self._frame(_commonest(self._values(dimension), top), [dimension])
+        wanted = list(self._slow_by(dimension))[:top]
+        before, after = self._sides
+        # By interval the commonest alone: a fleet has millions of pairs of an interval and a process.
+        found = before.by(dimension, wanted), after.by(dimension, wanted)
+        pairs: _Pairs = {
+            (value,): (found[0].get(value, before.none()), found[1].get(value, after.none()))
+            for value in wanted
+        }
+        return self._frame(pairs, [dimension])
 
-    def _values(self, dimension: str) -> _Pairs:
+    def _slow_by(self, dimension: str) -> dict[Hashable, int]:
+        """Return the slow exits of both sides by the values of a dimension, the commonest first."""
         if dimension not in self.dimensions:
             raise TifbpfError(f"not all recordings have {dimension}; record both sides with --by {dimension}")
         if dimension not in self._by:
-            before, after = self._sides
-            found = before.by(dimension), after.by(dimension)
-            self._by[dimension] = {
-                (value,): (found[0].get(value, before.none()), found[1].get(value, after.none()))
-                for value in {**found[0], **found[1]}
-            }
+            both: Counter[Hashable] = Counter()
+            for side in self._sides:
+                for value, slow in side.slow_by(dimension).items():
+                    both[value] += slow
+            self._by[dimension] = dict(both.most_common())
         return self._by[dimension]
 
     def sizes(self) -> dict[str, int]:
         """Return how many words there are (`words`), and values of each dimension."""
-        return {"words": len(self._words)} | {name: len(self._values(name)) for name in self.dimensions}
+        return {"words": len(self._words)} | {name: len(self._slow_by(name)) for name in self.dimensions}
 
     def _frame(self, pairs: _Pairs, names: list[str]) -> pd.DataFrame:
         records = []

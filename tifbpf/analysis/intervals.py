@@ -14,6 +14,9 @@ from tifbpf.analysis.ratios import Sums
 from tifbpf.analysis.rows import Rows
 from tifbpf.recording.reader import Recording
 
+MOST = 4096
+"""Intervals that are looked at one by one."""
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -25,19 +28,32 @@ class Intervals:
 
     An interval in which nothing was recorded has no row, and is one all the same. Where segments are missing
     that cannot be told, and only those that have rows are here. A merged recording says which it had.
+
+    Of more than `MOST`, neighbours in one recording are one: what decides is how the whole varies slowly,
+    which as few tell as well (`tifbpf.analysis.ratios` looks at the lowest frequencies alone).
+
+    Attributes:
+        key: the column that tells them apart in one recording, `time` or `step`.
+        step_ns: the length of a step; None where the key is `time`.
+        seconds: their lengths.
     """
 
     def __init__(self, rows: Rows) -> None:
         """Find the intervals of the recordings of `rows`."""
         recorded = by_place(rows)
-        order = sorted(rows.places, key=lambda place: rows.recordings[place].metadata.started_ns)
-        found = [(start, length, place) for place in order for start, length in recorded.get(place, [])]
+        self.step_ns = _step_ns(rows, sum(map(len, recorded.values())))
+        self.key = "time" if self.step_ns is None else "step"
+        lengths: dict[tuple[int, int], int] = {}
+        for place in sorted(rows.places, key=lambda place: rows.recordings[place].metadata.started_ns):
+            for start, length in recorded[place]:
+                moment = place, start if self.step_ns is None else start // self.step_ns * self.step_ns
+                lengths[moment] = lengths.get(moment, 0) + length
         self._numbers = pd.Series(
-            range(len(found)),
-            pd.MultiIndex.from_arrays([[place for *_, place in found], [start for start, *_ in found]]),
+            range(len(lengths)),
+            pd.MultiIndex.from_arrays([[place for place, _ in lengths], [start for _, start in lengths]]),
             dtype="int64",
         )
-        self.seconds: Sums = np.array([length for _, length, _ in found], dtype=float) / 1e9
+        self.seconds: Sums = np.array(list(lengths.values()), dtype=float) / 1e9
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -46,13 +62,13 @@ class Intervals:
         """Add up `values` for each key and interval.
 
         Args:
-            frame: with the columns place and time, one row for each of `values`.
+            frame: with the columns place and `key`, one row for each of `values`.
             values: what to add up; NA adds nothing.
             keys: of each row.
         """
         if frame.empty:
             return {}
-        moments = pd.MultiIndex.from_arrays([frame["place"].astype("int64"), _ns(frame["time"])])
+        moments = pd.MultiIndex.from_arrays([frame["place"].astype("int64"), _ns(frame[self.key])])
         numbers = self._numbers.loc[moments].to_numpy()
         known = values.notna().to_numpy()
         counts = values.fillna(0).to_numpy(dtype=float)
@@ -64,6 +80,13 @@ class Intervals:
 
     def _added(self, numbers: NDArray[np.integer], counts: Sums) -> Sums:
         return np.bincount(numbers, weights=counts, minlength=len(self)).astype(float)
+
+
+def _step_ns(rows: Rows, intervals: int) -> int | None:
+    if intervals <= MOST:
+        return None
+    longest = max(rows.recordings[place].metadata.interval_ns for place in rows.places)
+    return longest * -(-intervals // MOST)
 
 
 def by_place(rows: Rows) -> dict[int, list[tuple[int, int]]]:

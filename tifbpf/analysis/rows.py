@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tifbpf.engines.loading import CLASS, Loaded
-from tifbpf.engines.query import GROUP, RECORDING, STEP, TIME, Keys, Query
+from tifbpf.engines.query import GROUP, RECORDING, STEP, TIME, Among, Keys, Query
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 from tifbpf.recording.weights import weighted
@@ -94,6 +94,12 @@ class Rows:
         frame = to_pandas(table.select([*wanted, *_SUMS]))
         frame["ns"] = frame["ns"].where(frame["rows_with_ns"] == frame["rows"])
         return frame.drop(columns=["rows", "rows_with_ns"])
+
+    def among(self, keys: Iterable[str], values: Among, *, step_ns: int | None = None) -> pd.DataFrame:
+        """Return `count` by `keys` as `summed` does, of rows that have some values alone; not kept."""
+        wanted = tuple(dict.fromkeys(keys))
+        query = Query(keys=(_asked(wanted),), measures=("count",), among=values, step_ns=step_ns)
+        return to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
 
     def _table(self, keys: Keys, slow_only: bool, step_ns: int | None) -> pa.Table | None:
         """Return sums that are known, or follow from such."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tifbpf.analysis import frequency
-from tifbpf.analysis.classes import BitName, classes
+from tifbpf.analysis.classes import BitName, classes, plain
 from tifbpf.analysis.intervals import Intervals
 from tifbpf.analysis.ratios import Sums
 from tifbpf.analysis.recordings import Recordings
 from tifbpf.analysis.words import NONE_SET, name_words
+from tifbpf.engines.query import Among
 from tifbpf.layouts.model import Context, Layout, Word
 from tifbpf.recording.paths import ExitPath
 
@@ -66,9 +67,14 @@ class Side:
         counted = float(parts["count"].sum())
         return 1 + float(parts["spread"].sum()) / counted if counted else 1.0
 
-    def _rows(self, *keys: str) -> pd.DataFrame:
-        """Return `count` by recording, place, time, context, path and `keys`."""
-        frame = self._sums.summed(["recording", "place", "time", "context", "path", *keys])
+    def _rows(self, *keys: str, among: Among | None = None, slow_only: bool = False) -> pd.DataFrame:
+        """Return `count` by recording, place, interval, context, path and `keys`."""
+        wanted = ["recording", "place", self.intervals.key, "context", "path", *keys]
+        step_ns = self.intervals.step_ns
+        if among is None:
+            frame = self._sums.summed(wanted, step_ns=step_ns, slow_only=slow_only)
+        else:
+            frame = self._sums.among(wanted, among, step_ns=step_ns)
         found: pd.DataFrame = frame[frame["context"].isin([str(context) for context in self._contexts])]
         return found
 
@@ -91,8 +97,7 @@ class Side:
     @cached_property
     def triggers(self) -> dict[BitName, dict[Context, Sums]]:
         """The exits that each bit made slow, of the bits that any did."""
-        frame = self._rows("word", "syscall_work")
-        slow = frame[frame["path"] == ExitPath.SLOW]
+        slow = self._rows("word", "syscall_work", slow_only=True)
         found = [
             (row, (trigger, exits.context))
             for row, exits in enumerate(classes(slow, self._recordings))
@@ -145,8 +150,7 @@ class Side:
     @cached_property
     def words(self) -> dict[WordKey, Sums]:
         """Slow exits by their words."""
-        frame = self._rows("word", "syscall_work")
-        named = name_words(frame[frame["path"] == ExitPath.SLOW], self._recordings)
+        named = name_words(self._rows("word", "syscall_work", slow_only=True), self._recordings)
         keys = [
             WordKey(context, tif, None if pd.isna(work) else work)
             for context, tif, work in zip(named["context"], named["tif"], named["syscall_work"], strict=True)
@@ -184,12 +188,33 @@ class Side:
                 return "the route does not see it"
         return ""
 
-    def by(self, dimension: str) -> dict[Hashable, Tallied]:
-        """Return slow exits by the values of a dimension; None for those that have none."""
-        frame = frequency.name_syscalls(self._rows(*frequency.columns_of([dimension])))
+    def slow_by(self, dimension: str) -> dict[Hashable, int]:
+        """Return how many slow exits each value of a dimension had; None is that of those that have none."""
+        found: Counter[Hashable] = Counter()
+        frame = self._of_dimension(dimension)
+        for value, path, count in zip(
+            *map(plain, (frame[dimension], frame["path"], frame["count"])), strict=True
+        ):
+            found[value] += count if path == ExitPath.SLOW else 0
+        return found
+
+    def _of_dimension(self, dimension: str) -> pd.DataFrame:
+        """Return `count` by context, path and a dimension, and the columns that it is made of as `raw`."""
+        columns = frequency.columns_of([dimension])
+        frame = self._sums.summed(["recording", "context", "path", *columns])
+        frame = frame[frame["context"].isin([str(context) for context in self._contexts])]
+        raw = list(zip(*(plain(frame[column]) for column in columns), strict=True))
+        return frequency.name_syscalls(frame).assign(raw=pd.Series(raw, index=frame.index, dtype=object))
+
+    def by(self, dimension: str, values: Collection[Hashable]) -> dict[Hashable, Tallied]:
+        """Return slow exits by some values of a dimension; None for those that have none."""
+        every = self._of_dimension(dimension)
+        wanted = [value in values for value in plain(every[dimension])]
+        columns = frequency.columns_of([dimension])
+        among = Among(tuple(columns), tuple(dict.fromkeys(every["raw"][wanted])))
+        frame = frequency.name_syscalls(self._rows(*columns, among=among))
         frame["exits"] = self.observed.exits(frame)
-        values: list[Hashable] = [None if pd.isna(value) else value for value in frame[dimension]]
-        keys = list(zip(values, map(Context, frame["context"]), strict=True))
+        keys = list(zip(plain(frame[dimension]), map(Context, frame["context"]), strict=True))
         slow = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
         found: defaultdict[Hashable, tuple[dict[Context, Sums], dict[Context, Sums]]]
         found = defaultdict(lambda: ({}, {}))

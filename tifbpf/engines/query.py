@@ -51,6 +51,31 @@ interval_ns is the length of an interval, for keys
 that have its recording and time."""
 
 
+class Among(msgspec.Struct, frozen=True):
+    """Some values of columns."""
+
+    columns: tuple[str, ...]
+    values: tuple[tuple[int | str | None, ...], ...]
+    """One of each column."""
+
+    def sql(self) -> str:
+        """Return the condition."""
+        alike = (
+            " AND ".join(
+                f'"{column}" IS NOT DISTINCT FROM {_literal(value)}'
+                for column, value in zip(self.columns, values, strict=True)
+            )
+            for values in self.values
+        )
+        return " OR ".join(f"({one})" for one in alike) or "false"
+
+
+def _literal(value: int | str | None) -> str:
+    if value is None:
+        return "NULL"
+    return f"{value:d}" if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Sums by several keys, made in one pass over the rows."""
 
@@ -60,6 +85,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Names of `MEASURES`."""
     slow_only: bool = False
     """Leave out rows whose path is not `slow`."""
+    among: Among | None = None
+    """Leave out rows whose values are not among these."""
     step_ns: int | None = None
 
     @property
@@ -79,9 +106,12 @@ SET = "grouping_set"
 
 def of_rows(query: Query, relation: str) -> str:
     """Return the SQL for rows of `relation`, which has the columns of `tifbpf.engines.source`."""
-    slow = " WHERE \"path\" = 'slow'" if query.slow_only else ""
+    conditions = ["\"path\" = 'slow'"] if query.slow_only else []
+    if query.among is not None:
+        conditions.append(f"({query.among.sql()})")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     measures = [f'{MEASURES[name].of_rows} AS "{name}"' for name in query.measures]
-    return _summed(query, f"{relation}{slow}", measures, [_key(column, query) for column in query.columns])
+    return _summed(query, f"{relation}{where}", measures, [_key(column, query) for column in query.columns])
 
 
 def of_sums(query: Query, relation: str) -> str:
