@@ -130,6 +130,81 @@ static __always_inline int read_words(struct words *words)
 	return 0;
 }
 
+#ifdef PID_NAMESPACE
+/* Where the recorder's pid namespace is not the initial one: that, as read_own_words found it. */
+struct namespace {
+	u64 address;
+	u32 level;
+	u32 pad;
+};
+BPF_ARRAY(pid_namespace, struct namespace, 1);
+
+static __always_inline char *pid_of(char *task)
+{
+	char *pid = 0;
+
+	bpf_probe_read_kernel(&pid, sizeof(pid), task + TASK_THREAD_PID);
+	return pid;
+}
+
+static __always_inline void find_pid_namespace(void)
+{
+	char *pid = pid_of((char *)bpf_get_current_task());
+	struct namespace *own;
+	int zero = 0;
+
+	own = pid_namespace.lookup(&zero);
+	if (!own || own->address)
+		return;
+	bpf_probe_read_kernel(&own->level, sizeof(own->level), pid + PID_LEVEL);
+	bpf_probe_read_kernel(&own->address, sizeof(own->address),
+			      pid + PID_NUMBERS + own->level * UPID_SIZE + UPID_NS);
+}
+
+/* The process as it is called there; 0 outside. */
+static __always_inline u32 tgid_of(char *task)
+{
+	u64 address = 0, number;
+	char *leader = 0, *pid;
+	struct namespace *own;
+	u32 level = 0, nr = 0;
+	int zero = 0;
+
+	own = pid_namespace.lookup(&zero);
+	if (!own)
+		return 0;
+	bpf_probe_read_kernel(&leader, sizeof(leader), task + TASK_GROUP_LEADER);
+	pid = pid_of(leader);
+	bpf_probe_read_kernel(&level, sizeof(level), pid + PID_LEVEL);
+	if (level < own->level)
+		return 0;
+	number = PID_NUMBERS + own->level * UPID_SIZE;
+	bpf_probe_read_kernel(&address, sizeof(address), pid + number + UPID_NS);
+	if (address != own->address)
+		return 0;
+	bpf_probe_read_kernel(&nr, sizeof(nr), pid + number + UPID_NR);
+	return nr;
+}
+
+static __always_inline u32 current_tgid(void)
+{
+	return tgid_of((char *)bpf_get_current_task());
+}
+#else
+static __always_inline u32 tgid_of(char *task)
+{
+	u32 tgid = 0;
+
+	bpf_probe_read_kernel(&tgid, sizeof(tgid), task + TASK_TGID);
+	return tgid;
+}
+
+static __always_inline u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+#endif
+
 static __always_inline u32 abi_of(u32 status, s32 syscall)
 {
 	if (status & TS_COMPAT)
@@ -254,16 +329,16 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 		return;
 #endif
 
-#if defined(FILTER_PIDS) || defined(BY_PID) || defined(LEAVE_OUT_SELF)
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-#endif
 #ifdef LEAVE_OUT_SELF
-	if (tgid == setting->self_tgid)
+	if (bpf_get_current_pid_tgid() >> 32 == setting->self_tgid)
 		return;
+#endif
+#if defined(FILTER_PIDS) || defined(BY_PID) || defined(LEAVE_OUT_HELPER)
+	u32 tgid = current_tgid();
+#endif
 #ifdef LEAVE_OUT_HELPER
 	if (tgid == LEAVE_OUT_HELPER)
 		return;
-#endif
 #endif
 #ifdef FILTER_PIDS
 	if (!followed.lookup(&tgid))
@@ -415,6 +490,9 @@ int read_own_words(void *ctx)
 	mine->syscall_work = words.syscall_work;
 	mine->pid_tgid = bpf_get_current_pid_tgid();
 	mine->user_regs = 0;
+#ifdef PID_NAMESPACE
+	find_pid_namespace();
+#endif
 	bpf_probe_read_kernel(&stack, sizeof(stack), (char *)bpf_get_current_task() + TASK_STACK);
 #pragma unroll
 	for (int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -465,15 +543,14 @@ static __always_inline int exit_ends(struct exit *exit)
 /* --pid follows children: sched_process_fork(parent, child). A new thread has its process's tgid. */
 int follow_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 parent = 0, child = 0;
+	u32 parent = tgid_of((char *)ctx->args[0]), child;
 	u8 one = 1;
 	int zero = 0;
 	u64 *lost;
 
-	bpf_probe_read_kernel(&parent, sizeof(parent), (char *)ctx->args[0] + TASK_TGID);
 	if (!followed.lookup(&parent))
 		return 0;
-	bpf_probe_read_kernel(&child, sizeof(child), (char *)ctx->args[1] + TASK_TGID);
+	child = tgid_of((char *)ctx->args[1]);
 	if (followed.update(&child, &one)) {
 		lost = not_followed.lookup(&zero);
 		if (lost)
@@ -488,7 +565,7 @@ int follow_fork(struct bpf_raw_tracepoint_args *ctx)
  */
 int forget_exited(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 tgid = current_tgid();
 	char *signal = 0;
 	s32 live = 0;
 

@@ -31,17 +31,18 @@ static __always_inline u64 word_of(char *task)
 static __always_inline int recorded(struct settings *setting, char *task)
 {
 	u64 mm = 0;
-	u32 tgid = 0;
 
 	bpf_probe_read_kernel(&mm, sizeof(mm), task + TASK_MM);
 	if (!mm)
 		return 0;
-	bpf_probe_read_kernel(&tgid, sizeof(tgid), task + TASK_TGID);
 #ifdef LEAVE_OUT_SELF
-	if (tgid == setting->self_tgid)
+	u32 own = 0;
+	bpf_probe_read_kernel(&own, sizeof(own), task + TASK_TGID);
+	if (own == setting->self_tgid)
 		return 0;
 #endif
 #ifdef FILTER_PIDS
+	u32 tgid = tgid_of(task);
 	if (!followed.lookup(&tgid))
 		return 0;
 #endif

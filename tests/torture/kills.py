@@ -137,7 +137,7 @@ def run(scale: float, names: str = "") -> Iterator[Outcome]:
             yield outcome
     for what, duration, interval, calls in (
         ("SIGKILL at each fsync, rename and unlink of a few flushes and the merge", 0.4, 0.1, EVERY),
-        ("SIGKILL at some while 64 segments become one", 1.6, 0.01, _near_roll_up(chance, scale)),
+        ("SIGKILL at some while 64 segments become one", 6.0, 0.01, _near_roll_up(chance, scale)),
     ):
         if not re.search(names, what):
             continue

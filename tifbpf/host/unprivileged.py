@@ -17,6 +17,8 @@ from tifbpf.host.privileges import Capability
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
+_PR_SET_PDEATHSIG = 1
+_PR_GET_PDEATHSIG = 2
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_GET_NO_NEW_PRIVS = 39
@@ -24,6 +26,8 @@ _PR_GET_NO_NEW_PRIVS = 39
 _CAPABILITY_VERSION_3 = 0x20080522
 """include/uapi/linux/capability.h."""
 _TASKS = Path("/proc/self/task")
+_OWN = Path("/proc/thread-self")
+"""Not by our pid, which may be another in the pid namespace that /proc is of."""
 _NOBODY = 65534
 _LAST_ID = 2**32 - 2
 """2**32 - 1 means to setresuid(2) that the user stays."""
@@ -91,12 +95,12 @@ def for_bpf(*, attaching: bool) -> frozenset[int]:
 
 def permitted() -> frozenset[int]:
     """Return the capabilities that we have."""
-    return _capabilities("CapPrm", _TASKS / str(os.getpid()))
+    return _capabilities("CapPrm", _OWN)
 
 
 def effective() -> frozenset[int]:
     """Return the capabilities that we can use as we are."""
-    return _capabilities("CapEff", _TASKS / str(os.getpid()))
+    return _capabilities("CapEff", _OWN)
 
 
 def become(
@@ -121,7 +125,10 @@ def become(
             than was wanted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
+    with_parent = ctypes.c_int(0)
     try:
+        # The kernel forgets it as we become somebody else, and whoever started us may count on it.
+        _check(libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(with_parent), 0, 0, 0))
         for number in range(_MOST_CAPABILITIES):
             # Refused to who may not, and past the last capability: both leave nothing to be regained below.
             libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
@@ -130,6 +137,7 @@ def become(
             os.setgroups([])
             os.setresgid(account.gid, account.gid, account.gid)
             os.setresuid(account.uid, account.uid, account.uid)
+        _check(libc.prctl(_PR_SET_PDEATHSIG, with_parent.value, 0, 0, 0))
         # Other processes of that user are not to take our descriptors by ptrace(2).
         _check(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
         _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

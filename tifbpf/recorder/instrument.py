@@ -17,7 +17,7 @@ from tifbpf.errors import BpfRefusedError, TifbpfError
 from tifbpf.host import syscall_functions
 from tifbpf.host.btf import KernelTypes
 from tifbpf.layouts.model import Bit, Context, Layout, Word
-from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, sampling, setters
+from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, pid_namespace, sampling, setters
 from tifbpf.recorder.abi import NOBODY, OWN_WORDS, KeyCodec
 from tifbpf.recorder.bpf import (
     Descriptor,
@@ -130,7 +130,7 @@ class Instrument:
         if any(choice.timed for choice in choices):
             definitions["LATENCY"] = None
         with KernelTypes() as types:
-            definitions |= offsets.definitions(types)
+            definitions |= offsets.definitions(types) | pid_namespace.definitions(types)
             if setters_plan:
                 definitions |= setters.definitions(types, layout)
         programs = {_OWN_PROGRAM: _OWN_TYPE, **{hook.name: hook.kind for hook in self._hooks}}
@@ -292,8 +292,9 @@ class Instrument:
         """Follow these processes and the children that they have already.
 
         Raises:
-            TifbpfError: one of them does not exist.
+            TifbpfError: one of them does not exist, or /proc does not tell.
         """
+        pid_namespace.require_proc()
         waiting = list(pids)
         for pid in waiting:
             if not (_PROC / str(pid)).exists():

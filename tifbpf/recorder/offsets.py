@@ -16,15 +16,15 @@ def definitions(types: KernelTypes) -> dict[str, int | str | None]:
     Raises:
         NoTypesError: a structure is not as every kernel with BTF has had it.
     """
-    thread_info = _members(types, "thread_info", "flags", "status")
-    task = _members(types, "task_struct", "thread_info", "stack", "tgid", "signal", "min_flt", "maj_flt")
-    regs = _members(types, "pt_regs", *_REGS)
+    thread_info = members(types, "thread_info", "flags", "status")
+    task = members(types, "task_struct", "thread_info", "stack", "tgid", "signal", "min_flt", "maj_flt")
+    regs = members(types, "pt_regs", *_REGS)
     found: dict[str, int | str | None] = {
         "TASK_THREAD_INFO": task["thread_info"],
         "TASK_STACK": task["stack"],
         "TASK_TGID": task["tgid"],
         "TASK_SIGNAL": task["signal"],
-        "SIGNAL_LIVE": _members(types, "signal_struct", "live")["live"],
+        "SIGNAL_LIVE": members(types, "signal_struct", "live")["live"],
         "TASK_MIN_FLT": task["min_flt"],
         "TASK_MAJ_FLT": task["maj_flt"],
         **{f"REGS_{name.upper()}": offset for name, offset in regs.items() if name in _REGS},
@@ -40,9 +40,14 @@ def definitions(types: KernelTypes) -> dict[str, int | str | None]:
     return found
 
 
-def _members(types: KernelTypes, structure: str, *needed: str) -> dict[str, int]:
-    members = types.struct_members(structure)
-    if members is None or (missing := [name for name in needed if name not in members]):
-        what = f"struct {structure}" if members is None else f"{structure}.{missing[0]}"
+def members(types: KernelTypes, structure: str, *needed: str) -> dict[str, int]:
+    """Return the offsets of a structure's members, which has to have those `needed`.
+
+    Raises:
+        NoTypesError: it has not.
+    """
+    found = types.struct_members(structure)
+    if found is None or (missing := [name for name in needed if name not in found]):
+        what = f"struct {structure}" if found is None else f"{structure}.{missing[0]}"
         raise NoTypesError(f"the kernel's BTF has no {what}; please report this kernel")
-    return members
+    return found

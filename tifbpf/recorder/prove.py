@@ -9,13 +9,14 @@ from tifbpf.errors import SelfTestError, TifbpfError
 from tifbpf.host.btf import KernelTypes
 from tifbpf.host.facts import KernelFacts
 from tifbpf.layouts.model import Bit, Context, Layout
-from tifbpf.recorder import check, legacy
+from tifbpf.recorder import check, legacy, pid_namespace
 from tifbpf.recorder.check import Checked
 from tifbpf.recorder.coverage import coverage
 from tifbpf.recorder.instrument import HookRefusedError, Instrument, Words
 from tifbpf.recorder.legacy import LegacyInstrument
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.setters import task_members
+from tifbpf.recording import process
 from tifbpf.recording.metadata import Attempt, Coverage, SelfTest
 from tifbpf.routes import setters
 from tifbpf.routes.choose import Plan, choose
@@ -82,7 +83,9 @@ def prove(facts: KernelFacts, layout: Layout, options: Options) -> Proven:
                 setters_plan=setters.plan(facts, layout, members, refused) if options.setters else None,
             )
             before = instrument.own_words()
-            instrument.collector.leave_out(before[1] if before else os.getpid())
+            if before is None and (options.filters.pids or "pid" in options.dimensions):
+                pid_namespace.refuse()
+            instrument.collector.leave_out(before[1] if before else _own_tgid())
             instrument.attach()
             checked = check.check(instrument.window, layout, plan.covered)
         except HookRefusedError as error:
@@ -106,6 +109,11 @@ def prove(facts: KernelFacts, layout: Layout, options: Options) -> Proven:
             excluded[route, context] = reason
             tried = Attempt(route=route, reason=reason, self_tests=_tests(checked, context))
             attempts[context] = (*attempts.get(context, ()), tried)
+
+
+def _own_tgid() -> int:
+    """Return our tgid in the initial namespace, where nobody but /proc of that could tell; else nobody's."""
+    return os.getpid() if process.pid_namespace() is None else 0
 
 
 def _kind_for(plan: Plan) -> type[Instrument | LegacyInstrument]:

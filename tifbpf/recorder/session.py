@@ -36,6 +36,7 @@ from tifbpf.recording.metadata import (
     Step,
     Totals,
 )
+from tifbpf.recording.process import pid_namespace
 
 
 class Flush(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,7 +260,11 @@ class Session:
             schema=SAMPLED_SCHEMA if self._options.samples else EXACT_SCHEMA,
             tifbpf=tifbpf.__version__,
             id=self._id,
-            host=Host(name=socket.gethostname(), cpus=os.sysconf("SC_NPROCESSORS_ONLN")),
+            host=Host(
+                name=socket.gethostname(),
+                cpus=os.sysconf("SC_NPROCESSORS_ONLN"),
+                pid_namespace=pid_namespace(),
+            ),
             kernel=Kernel(release=uname.release, version=uname.version),
             layout=self.layout,
             layout_evidence=self._evidence,

@@ -28,6 +28,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     cpus: int
     """CPUs online when the recording began."""
+    pid_namespace: int | None = None
+    """Inode number of the recorder's pid namespace, None for the initial one. Pids are as they are called
+    there; 0 is what runs outside of it."""
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):

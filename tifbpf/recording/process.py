@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_INITIAL = 0xEFFFFFFC
+"""PROC_PID_INIT_INO (include/linux/proc_ns.h): the inode number of the initial pid namespace."""
+
+
+def pid_namespace() -> int | None:
+    """Return the inode number of our pid namespace; None for the initial one, and without /proc."""
+    try:
+        number = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return None
+    return None if number == _INITIAL else number
+
 
 def start_time(pid: int) -> int | None:
     """Return `starttime` of /proc/PID/stat, clock ticks since boot; None if there is no such process."""

@@ -31,6 +31,7 @@ from tifbpf.recording.metadata import (
     FOOTER_KEY,
     MERGED_SCHEMA,
     SCHEMA_VERSION,
+    Host,
     Metadata,
     Segment,
     decode,
@@ -39,7 +40,7 @@ from tifbpf.recording.metadata import (
 )
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
-from tifbpf.recording.process import start_time
+from tifbpf.recording.process import pid_namespace, start_time
 from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
 from tifbpf.recording.weights import looked_at, scaled
 from tifbpf.text import printable
@@ -63,7 +64,7 @@ class State(StrEnum):
     KILLED = "killed"
     """Its recorder is gone without having finished it."""
     UNFINISHED = "unfinished"
-    """Segments from another host, where the recorder may or may not be at work."""
+    """Segments from another host or pid namespace, where the recorder may or may not be at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +380,7 @@ def _segmented(parts: Sequence[Part]) -> Recording:
     return Recording(
         path=directory,
         metadata=last.metadata,
-        state=_state(last.metadata.host.name, recorder),
+        state=_state(last.metadata.host, recorder),
         parts=tuple(kept),
         duration_ns=duration_ns,
         gaps=tuple(gaps),
@@ -409,8 +410,10 @@ def _recorded(part: Part) -> int:
     return pc.sum(exits["count"]).as_py() or 0
 
 
-def _state(host: str, recorder: Segment) -> State:
-    if host != socket.gethostname() or not Path("/proc/self/stat").exists():
+def _state(host: Host, recorder: Segment) -> State:
+    if host.name != socket.gethostname() or not Path("/proc/self/stat").exists():
+        return State.UNFINISHED
+    if host.pid_namespace != pid_namespace():
         return State.UNFINISHED
     alive = start_time(recorder.recorder_pid) == recorder.recorder_start
     return State.RECORDING if alive else State.KILLED

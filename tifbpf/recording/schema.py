@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
         # -1 where the kernel forgot it: rt_sigreturn, and a call skipped by seccomp or a tracer.
         pa.field("syscall", pa.int32()),
         pa.field("abi", _NAMES),
-        # The thread's name, the process (the kernel's tgid, in the initial pid namespace), the path of the
+        # The thread's name, the process (the kernel's tgid, in the recorder's pid namespace), the path of the
         # cgroup in the unified hierarchy, the CPU.
         pa.field("comm", _NAMES),
         pa.field("pid", pa.int32()),

@@ -61,8 +61,9 @@ def _ending(recording: Recording) -> Iterator[Caveat]:
         case State.UNFINISHED:
             yield Caveat(
                 kind="unfinished",
-                text=f"{name} is unfinished, and from another host ({metadata.host.name}): these are its "
-                f"first {lasted}. If the recorder was killed, at most one interval ({interval}) is missing.",
+                text=f"{name} is unfinished, and from another host or pid namespace ({metadata.host.name}): "
+                f"these are its first {lasted}. If the recorder was killed, at most one interval "
+                f"({interval}), and what came while one was written, is missing.",
             )
     if recording.gaps:
         flushes = ", ".join(
@@ -169,6 +170,13 @@ def _observation(metadata: Metadata) -> Iterator[Caveat]:
     for coverage in metadata.contexts:
         if coverage.route is not None:
             yield from _route(coverage, told)
+    by_pid = "pid" in metadata.dimensions or "pid" in metadata.filters
+    if by_pid and metadata.host.pid_namespace is not None:
+        yield Caveat(
+            kind="namespace",
+            text="Recorded within a pid namespace: pids are as they are called there, and 0 is whatever runs "
+            "outside of it.",
+        )
     if narrowing := {option: value for option, value in metadata.filters.items() if option != "self"}:
         only = ", ".join(f"{option} {value}" for option, value in narrowing.items())
         yield Caveat(kind="filter", text=f"Not the whole host, only {only}.")
