@@ -47,7 +47,7 @@ def shown(command: Sequence[str]) -> str:
     return " ".join(f"'{word}'" if " " in word else word for word in words)
 
 
-def _ns_a_run(side: AbstractContextManager[Popen[str]], loop: Loop, kind: str) -> float:
+def ns_a_run(side: AbstractContextManager[Popen[str]], loop: Loop, kind: str) -> float:
     """Return the nanoseconds that the programs of a side take for each exit of a loop."""
     before = programs.loaded()
     with side, enable_run_times():
@@ -73,7 +73,7 @@ def _rows(run: Run, what: str, kind: str, kept: str, goal: Goal | None) -> Row:
                 name,
                 roles.get(name, Role.PEER),
                 shown(command),
-                partial(lambda it: _ns_a_run(running(*it), loop, kind), (command, marker)),
+                partial(lambda it: ns_a_run(running(*it), loop, kind), (command, marker)),
             )
             for name, (command, marker) in sides.items()
         ],

@@ -77,6 +77,12 @@ def test_a_tenth_of_a_million_exits_tells_how_many_there_were(output: Path) -> N
     assert abs(calls_of(found, "getppid") - 1_000_000) < 5 * (1_000_000 * 9) ** 0.5
 
 
+def test_the_rarest_sample_is_a_program_that_the_kernel_takes(output: Path) -> None:
+    """As many digits as there are, and the verifier follows no branch for each."""
+    _, done = record(output, "--sample", "1000000", "--by", "syscall,comm,pid,cpu", "--", "true")
+    assert ": about " in done.stderr
+
+
 def test_what_is_passed_by_is_counted() -> None:
     """Every run of the program is an exit that was looked at or passed by."""
     options = Options(one_in=10, filters=Filters(include_self=True))
