@@ -20,9 +20,23 @@ _SUMS = [*_OF_COUNTED, "slow", "slow_per_second"]
 _COLUMNS = ["exits", "slow", "slow_counted", "share", "exits_per_second", "slow_per_second"]
 
 
+HOST = "host"
+"""The dimension that every recording has."""
+_MADE_OF = {"syscall": ("syscall", "abi"), HOST: ("place",)}
+
+
 def columns_of(by: Sequence[str]) -> list[str]:
     """Return the columns that the dimensions are made of: a system call is a number in an ABI."""
-    return [column for name in by for column in ((name, "abi") if name == "syscall" else (name,))]
+    return [column for name in by for column in _MADE_OF.get(name, (name,))]
+
+
+def _named(frame: pd.DataFrame, rows: Rows, by: Sequence[str]) -> pd.DataFrame:
+    """Replace what dimensions are made of by what they are called."""
+    frame = name_syscalls(frame)
+    if HOST in by:
+        hosts = [rows.recordings[place].metadata.host.name for place in frame["place"]]
+        frame[HOST] = pd.Series(hosts, index=frame.index, dtype="str")
+    return frame
 
 
 def name_syscalls(frame: pd.DataFrame) -> pd.DataFrame:
@@ -54,17 +68,17 @@ def by_context(rows: Rows, observed: Observed) -> pd.DataFrame:
 def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
     """Return one row for each value of `by` that was seen; see `Recordings.frequency`."""
     keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
-    frame = name_syscalls(rows.summed(keys))
+    frame = _named(rows.summed(keys), rows, by)
     contexts = [Context(context) for context in frame["context"]]
     frame["exits"] = observed.exits(frame)
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
     frame["slow_counted"] = observed.slow_counted(frame)
-    frame["exits_per_second"] = frame["exits"] / _seconds(
-        [observed.seconds_counted(context) for context in contexts], frame.index
-    )
-    frame["slow_per_second"] = frame["slow"] / _seconds(
-        [observed.seconds(context) for context in contexts], frame.index
-    )
+    # A host has seconds of its own; whatever else exits are told apart by, all hosts were watched for it.
+    places = list(frame["place"]) if HOST in by else [None] * len(frame)
+    seconds, counted = _Seconds(rows, observed), _Seconds(rows, observed, counted=True)
+    for column, of in (("exits", counted), ("slow", seconds)):
+        lengths = [of.of(context, place) for context, place in zip(contexts, places, strict=True)]
+        frame[f"{column}_per_second"] = frame[column] / _seconds(lengths, frame.index)
     sums = frame.groupby(list(by), dropna=False)[_SUMS].sum(min_count=1)
     # A thread that began its system call under another name, or before the recording, was counted there: what
     # counts all exits then has fewer of a class than there are slow ones.
@@ -75,6 +89,21 @@ def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataF
     return sums[_COLUMNS]
 
 
+class _Seconds:
+    """For how long contexts were observed: by all hosts together, or by one."""
+
+    def __init__(self, rows: Rows, observed: Observed, *, counted: bool = False) -> None:
+        self._hosts = {place: rows.recordings[place].metadata.host.name for place in rows.places}
+        self._ns: Counter[tuple[str | None, Context]] = Counter()
+        for place, context in observed.pairs():
+            if not counted or observed.counted_in(place, context):
+                for host in (None, self._hosts[place]):
+                    self._ns[host, context] += rows.recordings[place].duration_ns
+
+    def of(self, context: Context, place: int | None) -> float:
+        return self._ns[None if place is None else self._hosts[place], context] / 1e9
+
+
 def _seconds(values: list[float], index: pd.Index) -> pd.Series:
     seconds = pd.Series(values, index=index, dtype="Float64")
     return seconds.where(seconds > 0)
@@ -83,7 +112,7 @@ def _seconds(values: list[float], index: pd.Index) -> pd.Series:
 def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, int]]:
     """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
-    frame = name_syscalls(rows.summed(keys, slow_only=True))
+    frame = _named(rows.summed(keys, slow_only=True), rows, [dimension])
     triggers: dict[object, Counter[str]] = {}
     for value, found in zip(plain(frame[dimension]), classes(frame, rows.recordings), strict=True):
         counter = triggers.setdefault(value, Counter())

@@ -19,7 +19,9 @@ from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows, combine, to_pandas
 from tifbpf.engines.loading import Loaded, load
 from tifbpf.engines.local import shared
+from tifbpf.engines.model import Engine
 from tifbpf.errors import TifbpfError
+from tifbpf.recording.locate import locate
 from tifbpf.recording.metadata import Losses, Metadata
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.schema import DIMENSIONS
@@ -33,12 +35,14 @@ _TIMES = ("latency_log2", "ns", "ns_max")
 _CLASS = ("recording", "context", "word", "syscall_work", "path", "tier")
 
 
-def read(paths: str | Path | Iterable[str | Path]) -> Recordings:
+def read(paths: str | Path | Iterable[str | Path], *, engine: Engine | None = None) -> Recordings:
     """Read recordings; several add up.
 
     Args:
-        paths: one or more files that `tifbpf record` wrote. Where the file is not there yet, its segments are
-            read; their directory may be given too.
+        paths: one or more files that `tifbpf record` wrote, directories with such files at any depth,
+            patterns (`fleet/**/*.parquet`), or URLs that fsspec knows. Where the file is not there yet, its
+            segments are read; their directory may be given too.
+        engine: who adds up, of `tifbpf.engines.choose.chosen`; None: DuckDB in this process.
 
     Raises:
         TifbpfError: a path is missing, unreadable, empty, no Parquet, no recording, of a newer schema or
@@ -47,7 +51,7 @@ def read(paths: str | Path | Iterable[str | Path]) -> Recordings:
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
         raise TifbpfError("no recording was given; name at least one *.tif.parquet")
-    return Recordings(load([Path(path) for path in given], shared()))
+    return Recordings(load(locate(given), engine or shared()))
 
 
 class Recordings:
@@ -147,8 +151,9 @@ class Recordings:
         """Return how often exits were slow.
 
         Args:
-            by: None for the three contexts; or one or more of context and the recorded dimensions. Only
-                recordings that have all of them are counted then.
+            by: None for the three contexts; or one or more of context, host and the recorded dimensions. Only
+                recordings that have all of them are counted then. Rates are of all hosts' seconds, or by host
+                of its own.
 
         Index: context, or `by`. Columns: exits (all of them, counted by the route or by something else; NA
         where nothing did), slow, slow_counted (slow exits where all were counted: the numerator of the
@@ -186,7 +191,7 @@ class Recordings:
         Raises:
             TifbpfError: none has.
         """
-        wanted = set(dimensions) - {CONTEXT}
+        wanted = set(dimensions) - {CONTEXT, frequency.HOST}
         places = [place for place, metadata in enumerate(self.metadata) if wanted <= set(metadata.dimensions)]
         if not places:
             raise TifbpfError(

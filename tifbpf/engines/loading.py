@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +15,8 @@ from tifbpf.engines.model import Engine, EngineError
 from tifbpf.engines.query import RECORDING, Keys, Query
 from tifbpf.engines.source import Source, kind_of
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.reader import Recording, damaged
-from tifbpf.recording.reader import load as find
+from tifbpf.recording.reader import Recording, assembled, damaged
+from tifbpf.recording.remote import Location
 
 CLASS = ("recording", "context", "path", "tier", "word", "syscall_work", "latency_log2")
 """What tells classes of exits apart whoever they were of, and whenever."""
@@ -90,14 +89,14 @@ class Loaded:
                 )
 
 
-def load(paths: Iterable[Path], engine: Engine) -> Loaded:
+def load(paths: Iterable[Location], engine: Engine) -> Loaded:
     """Read recordings, and check that their rows are what they say about themselves.
 
     Raises:
         TifbpfError: as `tifbpf.recording.reader.load`; InputDamagedError also where rows contradict the
             layout, the route or the totals of their own footer.
     """
-    return verified(find(paths), engine)
+    return verified(assembled(engine.parts(list(paths))), engine)
 
 
 def verified(recordings: Sequence[Recording], engine: Engine) -> Loaded:
@@ -139,7 +138,7 @@ def _by_recording(table: pa.Table | None) -> dict[int, list[dict[str, Any]]]:
 def _sources(recording: Recording, place: int, groups: Sequence[int] | None) -> Iterable[Source]:
     for part in recording.parts:
         yield Source(
-            path=str(part.path),
+            path=part.path,
             kind=kind_of(part.metadata),
             recording=place,
             group=place if groups is None else groups[place],

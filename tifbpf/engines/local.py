@@ -18,6 +18,8 @@ from tifbpf.engines import query as queries
 from tifbpf.engines.model import EngineError
 from tifbpf.engines.query import GROUP, RECORDING, SET, Keys, Query
 from tifbpf.engines.source import Kind, Source, columns
+from tifbpf.recording.reader import Part, interned, parts_of
+from tifbpf.recording.remote import Location, file_of
 
 MEMORY = "600MB"
 """The most that DuckDB takes for sums; beyond, they go to a private temporary directory."""
@@ -51,6 +53,14 @@ class LocalEngine:
             settings["threads"] = threads
         self._connection = duckdb.connect(config=settings)
 
+    def parts(self, paths: Sequence[Location]) -> list[Part]:
+        """Return what the recordings at `paths` say about themselves, in their order.
+
+        Raises:
+            TifbpfError: as `tifbpf.recording.reader.parts_of`.
+        """
+        return interned(part for path in paths for part in parts_of(path))
+
     def sums(self, sources: Sequence[Source], query: Query) -> dict[Keys, pa.Table]:
         """Return the sums of `query` over the rows of `sources`, by its keys.
 
@@ -76,7 +86,7 @@ class LocalEngine:
                         relations.append(_relation(kind, [source], name))
                 files = [source for source in those if source.table is None]
                 if files:
-                    listed = ", ".join(_literal(source.path) for source in files)
+                    listed = ", ".join(_literal(str(file_of(source.path))) for source in files)
                     relations.append(_relation(kind, files, f"read_parquet([{listed}])"))
             rows = f"({' UNION ALL BY NAME '.join(relations)}) AS {_ROWS}"
             return _answer(cursor, queries.of_rows(query, rows))

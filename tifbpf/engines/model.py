@@ -11,6 +11,9 @@ from tifbpf.engines.source import Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tifbpf.recording.reader import Part
+    from tifbpf.recording.remote import Location
+
 
 class EngineError(Exception):
     """Rows could not be summed: a file is damaged or gone, or their sum does not fit. One line."""
@@ -22,6 +25,13 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """What `--engine` calls it."""
+
+    def parts(self, paths: Sequence[Location]) -> list[Part]:
+        """Return what the recordings at `paths` say about themselves, in their order.
+
+        Raises:
+            TifbpfError: as `tifbpf.recording.reader.parts_of`.
+        """
 
     def sums(self, sources: Sequence[Source], query: Query) -> dict[Keys, pa.Table]:
         """Return the sums of `query` over the rows of `sources`, by its keys.

@@ -13,6 +13,8 @@ from tifbpf.recording.schema import SCHEMA, SINCE
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tifbpf.recording.remote import Location
+
 
 class Kind(msgspec.Struct, frozen=True):
     """What sets the columns of one file apart from another's."""
@@ -25,8 +27,7 @@ class Kind(msgspec.Struct, frozen=True):
 class Source:
     """One file of a recording."""
 
-    path: str
-    """Of a local file, or a URL."""
+    path: Location
     kind: Kind
     recording: int
     """The number of its recording."""

@@ -19,6 +19,7 @@ from tifbpf.merging.metadata import Part, merged
 from tifbpf.recording.metadata import Metadata, sources
 from tifbpf.recording.place import segments_directory
 from tifbpf.recording.reader import Recording, State
+from tifbpf.recording.remote import file_of
 from tifbpf.recording.writer import SUFFIX
 from tifbpf.text import listed, printable
 
@@ -174,7 +175,7 @@ def _read(paths: Iterable[Path], options: Options) -> tuple[list[_Group], list[L
                 continue
             group = _group(groups, recording, options)
             # A result that is given is in its group already, as what there was before.
-            if options.into is None or not _same(group.path, recording.path):
+            if options.into is None or not _same(group.path, file_of(recording.path)):
                 _claim(holders, path, recording)
                 _take(group, given, recording, options)
     found = list(groups.values())
@@ -224,8 +225,8 @@ def _why_left(recording: Recording) -> str:
 def _group(groups: dict[tuple[Path, str], _Group], recording: Recording, options: Options) -> _Group:
     """Return the group that the recording belongs to; what is in its result already is the first of it."""
     kept = identity.kept(recording.metadata, options.dropped)
-    shared = identity.identity(kept)
-    digest = identity.digest(shared, options.step_ns)
+    alike = identity.identity(kept)
+    digest = identity.digest(alike, options.step_ns)
     if options.into is None:
         path = _output(options)
     else:
@@ -234,13 +235,13 @@ def _group(groups: dict[tuple[Path, str], _Group], recording: Recording, options
         path = options.into / place.directory(kept.host.name, kept.started_ns) / name
     group = groups.get((path, digest))
     if group is None:
-        group = groups[path, digest] = _Group(path, shared)
+        group = groups[path, digest] = _Group(path, alike)
         if options.into is not None and path.exists():
             (existing,) = load([path], local.shared()).recordings
             if (
                 existing.metadata.merged is None
                 or existing.metadata.merged.step_ns != options.step_ns
-                or identity.identity(existing.metadata) != shared
+                or identity.identity(existing.metadata) != alike
             ):
                 raise OutputExistsError(f"{_name(path)} is in the way: it holds something else; move it away")
             group.before = frozenset(sources(existing.metadata))
@@ -258,7 +259,7 @@ def _take(group: _Group, given: _Input, recording: Recording, options: Options) 
         )
     else:
         group.add(recording, options)
-    if not _same(group.path, recording.path):
+    if not _same(group.path, file_of(recording.path)):
         group.inputs.append(given)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -41,6 +43,7 @@ from tifbpf.recording.metadata import (
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.place import SEGMENTS_SUFFIX, segments_directory
 from tifbpf.recording.process import pid_namespace, start_time
+from tifbpf.recording.remote import Location, Url, file_of
 from tifbpf.recording.schema import DIMENSIONS, columns_of, upgraded
 from tifbpf.recording.weights import looked_at, scaled
 from tifbpf.text import printable
@@ -51,6 +54,10 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError)
 """What pyarrow raises of what it cannot read: one of its own, an OSError, or a decoding error of Python's."""
 _ATTEMPTS = 20
 """A recorder at work replaces segments and at last removes them; a listing may be out of date by then."""
+
+
+_ALIKE = ("kernel", "layout", "layout_evidence", "contexts", "dimensions", "observer_effects")
+"""What is large in the metadata, and the same in that of many recordings."""
 
 
 class State(StrEnum):
@@ -71,9 +78,11 @@ class State(StrEnum):
 class Part:
     """One Parquet file: a whole recording or a segment."""
 
-    path: Path
+    path: Location
     metadata: Metadata
-    footer: pq.FileMetaData
+    num_rows: int
+    footer: pq.FileMetaData | None
+    """Where the pages are; None once somebody has made sure of them."""
     rows_in_file: pa.Table | None
     """The columns as they are in the file; of segments alone, which their recorder may remove at any time."""
 
@@ -83,10 +92,10 @@ class Part:
         Raises:
             TifbpfError: it is not, or the file cannot be read any more.
         """
-        if self.rows_in_file is not None:
-            return  # which was read with an eye on that
+        if self.footer is None or self.rows_in_file is not None:
+            return  # as of rows which were read with an eye on that
         try:
-            with self.path.open("rb") as stream:
+            with file_of(self.path).open("rb") as stream:
                 pages.verify(stream.fileno(), self.footer)
         except FileNotFoundError as error:
             raise _missing(self.path) from error
@@ -104,7 +113,7 @@ class Part:
 class Recording:
     """One recording as it was found."""
 
-    path: Path
+    path: Location
     """The file, or the directory of its segments."""
     metadata: Metadata
     """Of segments: the last one's, whose totals cover all of them."""
@@ -126,7 +135,7 @@ class Recording:
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        return sum(part.footer.num_rows for part in self.parts)
+        return sum(part.num_rows for part in self.parts)
 
     @property
     def rows(self) -> pa.Table:
@@ -141,7 +150,7 @@ class Recording:
         return pa.concat_tables(part.rows for part in self.parts).unify_dictionaries()
 
 
-def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
+def load(paths: Iterable[Location]) -> tuple[Recording, ...]:
     """Find recordings, and read what they say about themselves; segments of one recording become one.
 
     Of the rows nothing is known yet: `tifbpf.engines.loading` looks at them.
@@ -154,16 +163,38 @@ def load(paths: Iterable[Path]) -> tuple[Recording, ...]:
         InputTooNewError, InputDamagedError: as their names say.
         InputRepeatedError: two paths are one recording.
     """
-    parts: dict[str, list[Part]] = {}
-    for path in paths:
-        for part in _read(path):
-            parts.setdefault(part.metadata.id, []).append(part)
-    recordings = tuple(_assemble(group) for group in parts.values())
+    return assembled(part for path in paths for part in parts_of(path))
+
+
+def assembled(parts: Iterable[Part]) -> tuple[Recording, ...]:
+    """Return the recordings that `parts` are, in their order.
+
+    Raises:
+        InputRepeatedError, InputDamagedError: as `load`.
+    """
+    groups: dict[str, list[Part]] = {}
+    for part in parts:
+        groups.setdefault(part.metadata.id, []).append(part)
+    recordings = tuple(_assemble(group) for group in groups.values())
     _check_repeated(recordings)
     return recordings
 
 
-def _read(path: Path) -> list[Part]:
+def interned(parts: Iterable[Part]) -> list[Part]:
+    """Return `parts` with one object for what many of them say: a thousand hosts have a few layouts."""
+    known: dict[object, Any] = {}
+    found = []
+    for part in parts:
+        shared = {name: getattr(part.metadata, name) for name in _ALIKE}
+        shared = {name: known.setdefault(value, value) for name, value in shared.items()}
+        found.append(dataclasses.replace(part, metadata=msgspec.structs.replace(part.metadata, **shared)))
+    return found
+
+
+def parts_of(path: Location) -> list[Part]:
+    """Read what the files of one recording say about themselves; see `load`."""
+    if isinstance(path, Url):
+        return [_read_part(path)]
     for _ in range(_ATTEMPTS):
         found = _resolve(path)
         try:
@@ -213,11 +244,12 @@ def _listing(directory: Path) -> list[Path]:
     )
 
 
-def _read_part(path: Path) -> Part:
+def _read_part(path: Location) -> Part:
     try:
-        if path.exists() and not path.is_file():
+        file = file_of(path)
+        if file.exists() and not file.is_file():
             raise InputUnreadableError(f"{_name(path)} is no regular file; save the recording to one")
-        with path.open("rb") as stream:
+        with file.open("rb") as stream:
             _check_magic(path, stream)
             return _parse(path, stream)
     except FileNotFoundError as error:
@@ -226,7 +258,7 @@ def _read_part(path: Path) -> Part:
         raise _unreadable(path, error) from error
 
 
-def _check_magic(path: Path, stream: BinaryIO) -> None:
+def _check_magic(path: Location, stream: BinaryIO) -> None:
     head = stream.read(len(_MAGIC))
     if not head:
         raise InputEmptyError(f"{_name(path)} is empty (0 bytes); record again")
@@ -243,7 +275,7 @@ def _check_magic(path: Path, stream: BinaryIO) -> None:
     stream.seek(0)
 
 
-def _parse(path: Path, stream: BinaryIO) -> Part:
+def _parse(path: Location, stream: BinaryIO) -> Part:
     try:
         file = pq.ParquetFile(stream, page_checksum_verification=True)
         footer = (file.metadata.metadata or {}).get(FOOTER_KEY)
@@ -254,7 +286,7 @@ def _parse(path: Path, stream: BinaryIO) -> Part:
         metadata = _metadata(path, footer)
         _check_columns(path, file.schema_arrow, _columns(metadata))
         rows = _checked_rows(file, metadata) if metadata.segment is not None else None
-        return Part(path, metadata, file.metadata, rows)
+        return Part(path, metadata, file.metadata.num_rows, file.metadata, rows)
     except _UNREADABLE as error:
         raise damaged(path, _first_line(error)) from error
 
@@ -265,9 +297,9 @@ def _checked_rows(file: pq.ParquetFile, metadata: Metadata) -> pa.Table:
     return rows.unify_dictionaries()
 
 
-def _rows_of(path: Path) -> pa.Table:
+def _rows_of(path: Location) -> pa.Table:
     try:
-        with path.open("rb") as stream:
+        with file_of(path).open("rb") as stream:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             return _checked_rows(file, _metadata(path, (file.metadata.metadata or {}).get(FOOTER_KEY, b"")))
     except FileNotFoundError as error:
@@ -280,7 +312,7 @@ def _columns(metadata: Metadata) -> pa.Schema:
     return columns_of(metadata.schema, sampled=metadata.sampling is not None)
 
 
-def _metadata(path: Path, footer: bytes) -> Metadata:
+def _metadata(path: Location, footer: bytes) -> Metadata:
     # A later schema may change anything beside its number, so that is looked at first.
     schema = schema_of(footer)
     if schema is not None and schema > SCHEMA_VERSION:
@@ -309,7 +341,7 @@ def _metadata(path: Path, footer: bytes) -> Metadata:
     return metadata
 
 
-def _check_columns(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
+def _check_columns(path: Location, found: pa.Schema, wanted: pa.Schema) -> None:
     for field in wanted:
         if found.names.count(field.name) != 1:
             raise damaged(path, f"the column {field.name} is missing, or there twice")
@@ -355,7 +387,7 @@ def _whole(part: Part) -> Recording:
 
 
 def _segmented(parts: Sequence[Part]) -> Recording:
-    directory = parts[0].path.parent
+    directory = file_of(parts[0].path).parent
     kept: list[Part] = []
     gaps: list[tuple[int, int]] = []
     duration_ns = 0
@@ -419,7 +451,7 @@ def _state(host: Host, recorder: Segment) -> State:
     return State.RECORDING if alive else State.KILLED
 
 
-def _name(path: Path) -> str:
+def _name(path: Location) -> str:
     return printable(str(path))
 
 
@@ -427,14 +459,14 @@ def _first_line(error: Exception) -> str:
     return printable(str(error).strip().split("\n")[0])
 
 
-def _missing(path: Path) -> InputMissingError:
+def _missing(path: Location) -> InputMissingError:
     return InputMissingError(f"{_name(path)} does not exist; `tifbpf record -o {_name(path)}` would make it")
 
 
-def _unreadable(path: Path, error: OSError) -> InputUnreadableError:
+def _unreadable(path: Location, error: OSError) -> InputUnreadableError:
     return InputUnreadableError(f"{_name(path)} cannot be read: {error.strerror or error}")
 
 
-def damaged(path: Path, what: str) -> InputDamagedError:
+def damaged(path: Location, what: str) -> InputDamagedError:
     """Return the error of a recording that is not what was written."""
     return InputDamagedError(f"{_name(path)} is damaged: {what}")
