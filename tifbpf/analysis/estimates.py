@@ -23,7 +23,7 @@ import pandas as pd
 
 from tifbpf.analysis import student
 from tifbpf.analysis.classes import BitName, classes
-from tifbpf.analysis.frequency import columns_of, name_syscalls
+from tifbpf.analysis.frequency import HOST, Seconds, columns_of, named
 from tifbpf.analysis.intervals import by_place
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows
@@ -95,7 +95,7 @@ class Estimates:
         Columns: share_low, share_high (of slow exits), slow_per_second_low, slow_per_second_high; NA where
         there is nothing to estimate, or too few windows to tell.
         """
-        frame = name_syscalls(self._sums(["context", "path", *columns_of(by)]))
+        frame = named(self._sums(["context", "path", *columns_of(by)]), self._rows, by, "recording")
         frame["every_one"] = 0
         names = list(by) or ["every_one"]
         frame["count"] = frame["value"]
@@ -104,10 +104,13 @@ class Estimates:
         frame["slow"] = frame["count"]
         counted = self._observed.slow_counted(frame).notna()
         share = self._shares(frame[slow & counted], frame[counting], names)
-        contexts = (
-            frame["context"].map({str(one): self._observed.seconds(one) for one in Context}).astype(float)
-        )
-        rate = self._rates(frame[slow].assign(of=contexts[slow]), frame, names)
+        seconds = Seconds(self._rows, self._observed)
+        places = frame["recording"] if HOST in by else [None] * len(frame)
+        lengths = [
+            seconds.of(Context(one), place) for one, place in zip(frame["context"], places, strict=True)
+        ]
+        observed = pd.Series(lengths, index=frame.index, dtype=float)
+        rate = self._rates(frame[slow].assign(of=observed[slow]), frame, names)
         found = share.join(rate, how="outer").rename(columns={"low": "share_low", "high": "share_high"})
         return found.rename_axis(names)
 
@@ -134,7 +137,7 @@ class Estimates:
         return shares.rename(columns={"low": "share_of_slow_low", "high": "share_of_slow_high"})
 
     def _sums(self, keys: Sequence[str]) -> pd.DataFrame:
-        frame = self._rows.parts(["place", "time", "every", *keys])
+        frame = self._rows.parts(list(dict.fromkeys(["place", "time", "every", *keys])))
         frame["time"] = frame["time"].dt.as_unit("ns").astype("int64")
         return frame.rename(columns={"place": "recording", "count": "value"})
 

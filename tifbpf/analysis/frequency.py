@@ -30,11 +30,11 @@ def columns_of(by: Sequence[str]) -> list[str]:
     return [column for name in by for column in _MADE_OF.get(name, (name,))]
 
 
-def _named(frame: pd.DataFrame, rows: Rows, by: Sequence[str]) -> pd.DataFrame:
-    """Replace what dimensions are made of by what they are called."""
+def named(frame: pd.DataFrame, rows: Rows, by: Sequence[str], place: str = "place") -> pd.DataFrame:
+    """Replace what dimensions are made of by what they are called; `place` is the column of recordings."""
     frame = name_syscalls(frame)
     if HOST in by:
-        hosts = [rows.recordings[place].metadata.host.name for place in frame["place"]]
+        hosts = [rows.recordings[number].metadata.host.name for number in frame[place]]
         frame[HOST] = pd.Series(hosts, index=frame.index, dtype="str")
     return frame
 
@@ -68,14 +68,14 @@ def by_context(rows: Rows, observed: Observed) -> pd.DataFrame:
 def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
     """Return one row for each value of `by` that was seen; see `Recordings.frequency`."""
     keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
-    frame = _named(rows.summed(keys), rows, by)
+    frame = named(rows.summed(keys), rows, by)
     contexts = [Context(context) for context in frame["context"]]
     frame["exits"] = observed.exits(frame)
     frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
     frame["slow_counted"] = observed.slow_counted(frame)
     # A host has seconds of its own; whatever else exits are told apart by, all hosts were watched for it.
     places = list(frame["place"]) if HOST in by else [None] * len(frame)
-    seconds, counted = _Seconds(rows, observed), _Seconds(rows, observed, counted=True)
+    seconds, counted = Seconds(rows, observed), Seconds(rows, observed, counted=True)
     for column, of in (("exits", counted), ("slow", seconds)):
         lengths = [of.of(context, place) for context, place in zip(contexts, places, strict=True)]
         frame[f"{column}_per_second"] = frame[column] / _seconds(lengths, frame.index)
@@ -89,10 +89,11 @@ def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataF
     return sums[_COLUMNS]
 
 
-class _Seconds:
+class Seconds:
     """For how long contexts were observed: by all hosts together, or by one."""
 
     def __init__(self, rows: Rows, observed: Observed, *, counted: bool = False) -> None:
+        """Add up; only where all exits were `counted`, if that is asked for."""
         self._hosts = {place: rows.recordings[place].metadata.host.name for place in rows.places}
         self._ns: Counter[tuple[str | None, Context]] = Counter()
         for place, context in observed.pairs():
@@ -101,6 +102,7 @@ class _Seconds:
                     self._ns[host, context] += rows.recordings[place].duration_ns
 
     def of(self, context: Context, place: int | None) -> float:
+        """Return the seconds of the host that the recording at `place` is of; None: of all hosts."""
         return self._ns[None if place is None else self._hosts[place], context] / 1e9
 
 
@@ -112,7 +114,7 @@ def _seconds(values: list[float], index: pd.Index) -> pd.Series:
 def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, int]]:
     """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
-    frame = _named(rows.summed(keys, slow_only=True), rows, [dimension])
+    frame = named(rows.summed(keys, slow_only=True), rows, [dimension])
     triggers: dict[object, Counter[str]] = {}
     for value, found in zip(plain(frame[dimension]), classes(frame, rows.recordings), strict=True):
         counter = triggers.setdefault(value, Counter())

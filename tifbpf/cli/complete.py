@@ -5,10 +5,14 @@ Names that processes choose (--comm, --cgroup) are not completed: a shell would 
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Iterable
 
 DIMENSIONS = ("syscall", "comm", "pid", "cgroup", "cpu")
 
+SHOWN = ("host", *DIMENSIONS)
+"""What a report may show; every recording has a host."""
 SETTERS = "setters"
 """What else `merge --drop` takes."""
 
@@ -29,6 +33,22 @@ def dimensions(incomplete: str) -> list[str]:
 def dropped(incomplete: str) -> list[str]:
     """Complete the last of what `merge` is to drop."""
     return _last_of((*DIMENSIONS, SETTERS), incomplete)
+
+
+def shown(incomplete: str) -> list[str]:
+    """Complete the last of the dimensions that a report may show."""
+    return _last_of(SHOWN, incomplete)
+
+
+def files(incomplete: str) -> list[str]:
+    """Complete the name of a file, which may also be a pattern or a URL and so is no path to typer."""
+    names = sorted(glob.glob(f"{glob.escape(incomplete)}*"))  # noqa: PTH207 (as a shell does)
+    return [f"{name}/" if os.path.isdir(name) else name for name in names]  # noqa: PTH112
+
+
+def engines(incomplete: str) -> list[str]:
+    """Complete who adds up."""
+    return _matching(("duckdb", "dask"), incomplete)
 
 
 def _last_of(values: Iterable[str], incomplete: str) -> list[str]:

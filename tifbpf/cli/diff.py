@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tifbpf.cli import complete
 from tifbpf.cli.help import examples
 from tifbpf.errors import ExitCode
 
@@ -29,15 +30,31 @@ def register(app: typer.Typer) -> None:
 
 def diff(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="BEFORE AFTER", help="Two recordings.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="BEFORE AFTER",
+            autocompletion=complete.files,
+            help="Two recordings, or directories or patterns of them.",
+            show_default=False,
+        ),
     ] = None,
     before: Annotated[
-        list[Path] | None,
-        typer.Option("--before", metavar="FILE", help="A recording from before; several add up."),
+        list[str] | None,
+        typer.Option(
+            "--before",
+            metavar="FILE",
+            autocompletion=complete.files,
+            help="A recording from before; several add up.",
+        ),
     ] = None,
     after: Annotated[
-        list[Path] | None,
-        typer.Option("--after", metavar="FILE", help="A recording from after; several add up."),
+        list[str] | None,
+        typer.Option(
+            "--after",
+            metavar="FILE",
+            autocompletion=complete.files,
+            help="A recording from after; several add up.",
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="OUT", help="As one web page, which needs nothing else.")
@@ -89,7 +106,7 @@ def diff(
     return ExitCode.OK
 
 
-def _sides(files: list[Path], before: list[Path], after: list[Path]) -> tuple[list[Path], list[Path]]:
+def _sides(files: list[str], before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
     if before or after:
         if files or not (before and after):
             raise typer.BadParameter("give BEFORE AFTER, or --before FILE and --after FILE")

@@ -31,7 +31,12 @@ def register(app: typer.Typer) -> None:
 
 def merge(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Recordings; merged ones may be merged again.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            autocompletion=complete.files,
+            help="Recordings, directories or patterns of them; merged ones may be merged again.",
+        ),
     ],
     step: Annotated[
         str,
@@ -79,10 +84,20 @@ def merge(
         force=force,
         remove=remove,
     )
-    outcome = merging.merge(files, asked)
+    outcome = merging.merge(_here(files), asked)
     if not quiet:
         _tell(outcome)
     return ExitCode.OK
+
+
+def _here(files: list[str]) -> list[Path]:
+    from tifbpf.recording.locate import locate
+
+    found = locate(files)
+    paths = [path for path in found if isinstance(path, Path)]
+    if len(paths) < len(found):
+        raise typer.BadParameter("give files of this machine, not URLs: copy them, or merge where they are")
+    return paths
 
 
 def _dropped(drop: list[str] | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +115,15 @@ FailOn = Annotated[
         help="Fail (exit code 31) if there are such exits, e.g. 'cpu in 2-7 and bit == NEED_RESCHED'.",
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        autocompletion=complete.engines,
+        help="Who adds up: duckdb here, dask in processes here, or dask:tcp://SCHEDULER:PORT.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors and losses.")]
 NothingButErrors = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
@@ -125,16 +135,16 @@ Command = Annotated[
 ]
 
 
-def dimensions(by: list[str] | None) -> tuple[str, ...]:
-    """Return the dimensions of all `--by`, in the recording's order.
+def dimensions(by: list[str] | None, known: Sequence[str] = DIMENSIONS) -> tuple[str, ...]:
+    """Return the dimensions of all `--by`, in the order of those that are known.
 
     Raises:
         typer.BadParameter: there is no such dimension.
     """
     asked = {name for value in by or () for name in value.split(",") if name}
-    if unknown := sorted(asked - set(DIMENSIONS)):
-        raise typer.BadParameter(f"no such dimension: {unknown[0]}; there are {', '.join(DIMENSIONS)}")
-    return tuple(name for name in DIMENSIONS if name in asked)
+    if unknown := sorted(asked - set(known)):
+        raise typer.BadParameter(f"no such dimension: {unknown[0]}; there are {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
 
 
 def conditions(fail_on: list[str] | None) -> tuple[Condition, ...]:

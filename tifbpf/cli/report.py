@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tifbpf.cli import options
+from tifbpf.cli import complete, options
 from tifbpf.cli.help import examples
 from tifbpf.errors import ExitCode
 from tifbpf.text import printable
@@ -31,15 +31,19 @@ def register(app: typer.Typer) -> None:
         "report",
         epilog=examples(
             "tifbpf report exits.tif.parquet",
-            "tifbpf report --html report.html web1.tif.parquet web2.tif.parquet",
+            "tifbpf report --html report.html --by host 'fleet/**/*.parquet'",
         ),
     )(report)
 
 
 def report(
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Recordings; several add up. An unfinished one is read too."),
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            autocompletion=complete.files,
+            help="Recordings, directories or patterns ('DIR/**/*.parquet') of them, URLs; several add up.",
+        ),
     ],
     html: Annotated[
         Path | None,
@@ -56,6 +60,16 @@ def report(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="As plain text within 80 columns, for a mailing list.")
     ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="DIMENSION",
+            autocompletion=complete.shown,
+            help="Show these dimensions, and no others; host is one of every recording.",
+        ),
+    ] = None,
+    engine: options.Engine = "duckdb",
     top: Annotated[
         int | None,
         typer.Option(
@@ -87,30 +101,35 @@ def report(
     if plot is not None and plot.suffix not in (".svg", ".png"):
         raise typer.BadParameter("the file that --plot names must end in .svg or .png")
     conditions = options.conditions(fail_on)
+    shown = options.dimensions(by, complete.SHOWN) if by else None
     from tifbpf.analysis import read
+    from tifbpf.engines.choose import chosen
 
-    recordings = read(files)
-    if verbose:
-        _tell_what_was_read(recordings)
-    verdicts = _judge(conditions, recordings)
-    _write(recordings, html, plot, top, force=force)
-    if verbose:
-        _tell_what_was_written(html, plot)
-    if (html or plot or quiet) and not (json or csv or markdown):
-        return _tell(verdicts, quiet=quiet)
+    with chosen(engine) as opened:
+        recordings = read(files, engine=opened)
+        if verbose:
+            _tell_what_was_read(recordings)
+        verdicts = _judge(conditions, recordings)
+        _write(recordings, html, plot, top, shown, force=force)
+        if verbose:
+            _tell_what_was_written(html, plot)
+        if not (html or plot or quiet) or json or csv or markdown:
+            from tifbpf.reporters import model
+
+            _print(model.build(recordings, top or _TOP, shown), json=json, csv=csv, markdown=markdown)
+    return _tell(verdicts, quiet=quiet)
+
+
+def _print(built: schema.Report, *, json: bool, csv: bool, markdown: bool) -> None:
     # Names may hold what the encoding of stdout does not; that must not end the report.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    from tifbpf.reporters import model
-
-    built = model.build(recordings, top or _TOP)
     if json or csv or markdown:
         print(_text(built, json=json, csv=csv), end="")
     else:
         from tifbpf.reporters import terminal
 
         terminal.console().print(terminal.document(built))
-    return _tell(verdicts, quiet=quiet)
 
 
 def _judge(conditions: Iterable[Condition], recordings: Recordings) -> list[Verdict]:
@@ -152,16 +171,22 @@ def _tell(verdicts: list[Verdict], *, quiet: bool) -> int:
 
 
 def _write(
-    recordings: Recordings, page: Path | None, picture: Path | None, top: int | None, *, force: bool
+    recordings: Recordings,
+    page: Path | None,
+    picture: Path | None,
+    top: int | None,
+    by: tuple[str, ...] | None,
+    *,
+    force: bool,
 ) -> None:
     if page is not None:
         from tifbpf.reporters import files, html
 
-        files.write(page, html.within(recordings, top or html.TOP), force=force)
+        files.write(page, html.within(recordings, top or html.TOP, by=by), force=force)
     if picture is not None:
         from tifbpf.reporters import files, model, plot
 
-        files.write(picture, plot.render(model.build(recordings, top or _TOP), picture), force=force)
+        files.write(picture, plot.render(model.build(recordings, top or _TOP, by), picture), force=force)
 
 
 def _text(built: schema.Report, *, json: bool, csv: bool) -> str:

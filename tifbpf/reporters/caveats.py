@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tifbpf.analysis import Recordings
 from tifbpf.analysis.words import UNKNOWN_TIER
@@ -12,22 +12,37 @@ from tifbpf.recording.reader import Recording, State
 from tifbpf.reporters import names, numbers
 from tifbpf.reporters.schema import Caveat
 
+_MOST = 6
+"""Caveats of one kind; a thousand recordings may have one each."""
+
 
 def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
     """Return what limits the figures of `recordings`, the gravest first, each once."""
     found = [
         *_emptiness(recordings),
-        *(caveat for recording in recordings.recordings for caveat in _ending(recording)),
+        *_few(caveat for recording in recordings.recordings for caveat in _ending(recording)),
         *(caveat for metadata in recordings.metadata for caveat in _sampled(metadata)),
         *_losses(recordings),
-        *_denominators(recordings),
+        *_few(_denominators(recordings)),
         *_followed(recordings),
         *_without_trigger(recordings),
-        *(caveat for metadata in recordings.metadata for caveat in _observation(metadata)),
-        *_layouts(recordings),
+        *_few(caveat for metadata in recordings.metadata for caveat in _observation(metadata)),
+        *_few(_layouts(recordings)),
         *_dimensions(recordings),
     ]
     return tuple(dict.fromkeys(found))
+
+
+def _few(caveats: Iterable[Caveat]) -> Iterator[Caveat]:
+    """Yield caveats, each once, and of a kind that there are many of some and how many more there are."""
+    kinds: dict[str, list[Caveat]] = {}
+    for caveat in dict.fromkeys(caveats):
+        kinds.setdefault(caveat.kind, []).append(caveat)
+    for kind, those in kinds.items():
+        yield from those if len(those) <= _MOST else those[: _MOST - 1]
+        if len(those) > _MOST:
+            more = numbers.count(len(those) - _MOST + 1)
+            yield Caveat(kind=kind, text=f"The same or the like is to be said {more} times more ({kind}).")
 
 
 def _emptiness(recordings: Recordings) -> Iterator[Caveat]:

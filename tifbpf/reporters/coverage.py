@@ -20,6 +20,12 @@ _OVERVIEW = (
 )
 
 
+_NAMED = 8
+"""Recordings that are told one by one; of more it is said how many."""
+_WAYS = 4
+"""Of observing that are shown, where recordings differ."""
+
+
 def line(coverage: Coverage, recordings: tuple[int, ...] = (0,)) -> schema.RouteLine:
     """Return what is said of one context.
 
@@ -65,10 +71,20 @@ def sections(lines: Sequence[schema.RouteLine], recordings: int) -> tuple[Sectio
         lines: one for each context, or more where recordings differ.
         recordings: how many there are.
     """
-    overview = Table(_OVERVIEW, tuple(_overview(entry, recordings) for entry in lines))
-    details = [pair for entry in lines for pair in _details(entry, recordings)]
+    ways = sorted(
+        dict.fromkeys(entry.recordings for entry in lines), key=lambda places: (-len(places), places)
+    )
+    shown = [entry for entry in lines if entry.recordings in ways[:_WAYS]]
+    overview = Table(_OVERVIEW, tuple(_overview(entry, recordings) for entry in shown))
+    details = [pair for entry in shown for pair in _details(entry, recordings)]
+    others = ways[_WAYS:]
+    notes = (
+        (f"{sum(map(len, others)):,} recordings observed in {len(others):,} other ways; --json has them.",)
+        if others
+        else ()
+    )
     return (
-        Section(title="Coverage", key="coverage", table=overview),
+        Section(title="Coverage", key="coverage", table=overview, notes=notes),
         Section(title="Routes", key="routes", table=fields(details)),
     )
 
@@ -120,4 +136,6 @@ def of_recordings(places: tuple[int, ...], recordings: int) -> str:
     """Say which recordings are meant, where not all of them are."""
     if len(places) == recordings:
         return ""
+    if len(places) > _NAMED:
+        return f" ({len(places):,} of {recordings:,} recordings)"
     return f" (recording {', '.join(str(number + 1) for number in places)})"

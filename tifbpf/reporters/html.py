@@ -68,20 +68,23 @@ _CHAPTERS = (
 _ABOVE = {"headline", "caveats"}
 
 
-def within(recordings: Recordings, top: int = TOP, most: int = MOST_BYTES) -> str:
+def within(
+    recordings: Recordings, top: int = TOP, most: int = MOST_BYTES, by: Sequence[str] | None = None
+) -> str:
     """Return the report with tables as long as fit.
 
     Args:
         recordings: what it is of.
         top: lines of a table at most.
         most: bytes.
+        by: the dimensions to show, as `model.build` takes them.
 
     Raises:
         NoExtraError: vl-convert is not installed.
         TifbpfError: even with short tables it is larger than that.
     """
     for lines in (top, *(fewer for fewer in _FEWER if fewer < top)):
-        text = render(model.build(recordings, lines))
+        text = render(model.build(recordings, lines, by))
         if len(text.encode()) <= most:
             return text
     raise TifbpfError(

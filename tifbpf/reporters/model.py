@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -23,9 +23,19 @@ from tifbpf.reporters.caveats import caveats
 _T = TypeVar("_T", bound=Hashable)
 
 
-def build(recordings: Recordings, top: int = 10) -> schema.Report:
-    """Return the report; lists that can grow long have their `top` first members."""
-    _expect(recordings)
+def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None) -> schema.Report:
+    """Return the report.
+
+    Args:
+        recordings: what it is of.
+        top: the first members of lists that can grow long.
+        by: the dimensions to show, `host` among them; None: those that were recorded.
+
+    Raises:
+        TifbpfError: no recording has one of the dimensions.
+    """
+    shown = recordings.dimensions if by is None else by
+    _expect(recordings, shown)
     contexts = _contexts(recordings)
     words = recordings.words()
     slow_words, fast_words = (words[words["path"] == path] for path in ("slow", "fast"))
@@ -46,7 +56,7 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
         pairs=pairs[:top],
         pairs_total=len(pairs),
         timeline=timeline.build(recordings),
-        dimensions=tuple(_dimension(recordings, name, top) for name in recordings.dimensions),
+        dimensions=tuple(_dimension(recordings, name, top) for name in shown),
         latency=_latency(recordings, top),
         setters=_setters(recordings, top),
         handlers=_handlers(recordings),
@@ -60,12 +70,12 @@ def build(recordings: Recordings, top: int = 10) -> schema.Report:
     )
 
 
-def _expect(recordings: Recordings) -> None:
+def _expect(recordings: Recordings, shown: Sequence[str]) -> None:
     """Have what the report needs summed in two passes: over all rows, and over those of slow exits."""
     start, step_ns = step_of(timeline.step(recordings))
     exits = ["recording", "context", "path"]
     triggers = [*exits, "word", "syscall_work"]
-    dimensions = [columns_of([name]) for name in recordings.dimensions]
+    dimensions = [columns_of([name]) for name in shown]
     recordings.rows.expect(
         [[*exits, start], *([*exits, *columns] for columns in dimensions)], step_ns=step_ns
     )
@@ -297,10 +307,10 @@ def _accounting(recordings: Recordings) -> schema.Accounting:
 
 def _grouped(values: Iterable[_T]) -> dict[_T, tuple[int, ...]]:
     """Return what recordings have in common, each with the places of those that have it."""
-    places: dict[_T, tuple[int, ...]] = {}
+    places: dict[_T, list[int]] = {}
     for place, value in enumerate(values):
-        places[value] = (*places.get(value, ()), place)
-    return places
+        places.setdefault(value, []).append(place)
+    return {value: tuple(those) for value, those in places.items()}
 
 
 def _routes(recordings: Recordings) -> tuple[schema.RouteLine, ...]:

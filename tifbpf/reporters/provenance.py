@@ -3,10 +3,77 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from tifbpf.reporters import numbers, schema
 from tifbpf.reporters.coverage import of_recordings
 from tifbpf.reporters.tables import Section, fields
+
+_EACH = 8
+"""Recordings that are told one by one; of more it is said what they have in common, and how many."""
+_LAYOUTS = 4
+_VALUES = 5
+"""Of what recordings do not have in common, the commonest."""
+
+
+def layouts(report: schema.Report) -> tuple[Section, ...]:
+    """Say what the names of bits rest on, for the layouts that most recordings have."""
+    lines = sorted(report.layouts, key=lambda line: (-len(line.recordings), line.recordings))
+    shown = [layout(line, report) for line in lines[:_LAYOUTS]]
+    if others := lines[_LAYOUTS:]:
+        text = f"{len(others):,} more, or the same with other evidence, of {_of(others)}; --json has them."
+        shown.append(Section(title="Layout", key="layout", lead=(text,)))
+    return tuple(shown)
+
+
+def _of(lines: Sequence[schema.LayoutLine]) -> str:
+    number = sum(len(line.recordings) for line in lines)
+    return f"{number:,} recording{'s'[: number != 1]}"
+
+
+def recordings(report: schema.Report) -> tuple[Section, ...]:
+    """Say what was recorded, where, when and by which commands."""
+    if len(report.recordings) <= _EACH:
+        return tuple(recording(line, report) for line in report.recordings)
+    lines = report.recordings
+    merged = sum(line.merged.recordings for line in lines if line.merged is not None)
+    pairs = [
+        ("state", _commonest(line.state for line in lines)),
+        ("merged", f"{merged:,} recordings are in {len(lines):,} files" if merged else ""),
+        ("hosts", f"{len({line.host for line in lines}):,}"),
+        ("CPUs", _commonest(str(line.cpus) for line in lines)),
+        ("kernels", _commonest(f"{line.kernel} {line.kernel_version}" for line in lines)),
+        ("layouts", _commonest(line.layout for line in lines)),
+        ("started", f"{min(line.started for line in lines)} to {max(line.started for line in lines)}"),
+        ("lasted", f"{numbers.duration(report.seconds)} together"),
+        ("intervals", _commonest(numbers.duration(line.interval_seconds) for line in lines)),
+        ("by", _commonest(", ".join(line.dimensions) or "nothing asked for" for line in lines)),
+        ("filters", _commonest(_filters(line) for line in lines)),
+        ("written by", _commonest(f"tifbpf {line.tifbpf}" for line in lines)),
+    ]
+    return (
+        Section(
+            title=f"{len(lines):,} recordings",
+            key="recording",
+            table=fields(pairs),
+            notes=("--json has each of them.",),
+        ),
+    )
+
+
+def _commonest(values: Iterable[str]) -> str:
+    """Return the commonest values, each with how many have it unless all do."""
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{value or 'none'} ({number:,})" for value, number in counts.most_common(_VALUES)]
+    others = len(counts) - len(shown)
+    return "; ".join([*shown, *([f"{others:,} others"] if others else [])])
+
+
+def _filters(line: schema.RecordingLine) -> str:
+    return ", ".join(f"{option} {value}" for option, value in line.filters.items())
 
 
 def layout(line: schema.LayoutLine, report: schema.Report) -> Section:
@@ -29,7 +96,6 @@ def layout(line: schema.LayoutLine, report: schema.Report) -> Section:
 def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
     """Say what was recorded, where, when and by which command."""
     number = f" {line.number + 1}" if len(report.recordings) > 1 else ""
-    filters = ", ".join(f"{option} {value}" for option, value in line.filters.items())
     pairs = [
         ("file", line.path),
         ("state", _state(line)),
@@ -45,7 +111,7 @@ def recording(line: schema.RecordingLine, report: schema.Report) -> Section:
         ("looked at", "" if line.sampling is None else _looked_at(line.sampling)),
         ("command", shlex.join(line.command)),
         ("by", ", ".join(line.dimensions) or "nothing asked for"),
-        ("filters", filters),
+        ("filters", _filters(line)),
         ("written by", f"tifbpf {line.tifbpf}"),
     ]
     return Section(title=f"Recording{number}", key="recording", table=fields(pairs))

@@ -60,8 +60,8 @@ def _sections(report: schema.Report) -> tuple[Section, ...]:
         *(mask_bits.section(found, len(report.recordings)) for found in report.masks),
         _accounting(report),
         *coverage.sections(report.routes, len(report.recordings)),
-        *(provenance.layout(line, report) for line in report.layouts),
-        *(provenance.recording(line, report) for line in report.recordings),
+        *provenance.layouts(report),
+        *provenance.recordings(report),
     )
 
 
@@ -131,7 +131,7 @@ def subject(report: schema.Report) -> str:
     hosts = len({recording.host for recording in report.recordings})
     kernels = len({recording.kernel for recording in report.recordings})
     return (
-        f"{len(report.recordings)} recordings, {hosts} host{'s'[: hosts > 1]}, "
+        f"{len(report.recordings):,} recordings, {hosts:,} host{'s'[: hosts > 1]}, "
         f"{kernels} kernel{'s'[: kernels > 1]}, {numbers.duration(report.seconds)}"
     )
 
@@ -364,6 +364,7 @@ def _pairs(report: schema.Report) -> Section:
 
 
 DIMENSIONS = {
+    "host": ("Hosts", "(unknown)"),
     "syscall": ("System calls", "(no system call)"),
     "comm": ("Threads by name", "(unknown)"),
     "pid": ("Processes", "(unknown)"),
