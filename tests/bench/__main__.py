@@ -19,7 +19,7 @@ from tests.bench.harness import BENCHES, Row, Run, say
 from tests.bench.table import table
 
 ROUNDS = 15
-_NO_BENCHES = {"__main__", "harness", "machine", "peers", "programs", "table", "workloads"}
+_NO_BENCHES = {"__main__", "harness", "machine", "peers", "programs", "table", "workloads", "fleet_of"}
 
 
 class Results(msgspec.Struct, kw_only=True):
