@@ -26,7 +26,6 @@ TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish git libseccomp2 pro
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86
 BENCH_PACKAGES := $(TEST_PACKAGES) gcc libc6-dev linux-perf
-TORTURE_PACKAGES := $(TEST_PACKAGES) e2fsprogs strace
 TORTURE   ?=
 # What `make bench` runs; none: all.
 BENCHES   ?=
@@ -96,7 +95,7 @@ kernels: test-vm
 	$(BIN)/python -m tests.vm.page
 
 torture:
-	$(call installed,$(TORTURE_PACKAGES))
+	$(call installed,$(TEST_PACKAGES))
 	$(call environment,requirements-dev.txt)
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	@mkdir -p build

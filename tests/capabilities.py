@@ -122,6 +122,10 @@ def _browser() -> bool:
     return modules and all(shutil.which(name) for name in ("chromium", "chromedriver"))
 
 
+def _strace() -> bool:
+    return shutil.which("strace") is not None
+
+
 def _zsh() -> bool:
     return shutil.which("zsh") is not None
 
@@ -155,6 +159,7 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "prometheus": _prometheus,
     "vm": _vm,
     "browser": _browser,
+    "strace": _strace,
     "zsh": _zsh,
     "fish": _fish,
     "systemd": _systemd,

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import tifbpf
+from tests import left
+from tests.left import settled
 from tests.live.conftest import Recorder, exercise, run
 from tifbpf.errors import ExitCode
 from tifbpf.host import tracers
@@ -28,6 +30,7 @@ def syscall_work() -> str:
 
 def nothing_is_attached() -> None:
     assert syscall_work() == "0x0", tracers.find()
+    assert settled(left.Left()) == ""
 
 
 def wait_for_segments(recorder: Recorder, number: int) -> None:

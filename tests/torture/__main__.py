@@ -8,10 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from tests.torture import conservation, kills
+from tests.torture import conservation, faults, kills, together
 from tests.torture.report import Outcome, table
 
-CAMPAIGNS = {"conservation": conservation.run, "kills": kills.run}
+CAMPAIGNS = {
+    "conservation": conservation.run,
+    "kills": kills.run,
+    "faults": faults.run,
+    "together": together.run,
+}
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from tifbpf.recording.metadata import Totals
 from tifbpf.recording.place import segments_directory
 
 TIFBPF = (sys.executable, "-c", "from tifbpf.cli import main; main()")
-_BEGUN = "tifbpf: recording\n"
+BEGUN = "tifbpf: recording\n"
 
 
 class Stand:
@@ -113,7 +113,7 @@ class Recorder:
         """
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
-        assert line == _BEGUN, line + self.process.stderr.read()
+        assert line == BEGUN, line + self.process.stderr.read()
 
     def end(self, number: signal.Signals | None = signal.SIGINT) -> tuple[int, str]:
         """Send a signal, if one is given; return its exit code and what it said last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def run(request: compiler.Request) -> Loaded:
         stderr.seek(0)
         complaints = stderr.read()
     if not data:
-        cause = _first_line(complaints) or f"exit code {child.returncode}"
+        cause = _first_line(complaints) or _end(child.returncode)
         raise BpfRefusedError(f"the compiler of the BPF programs died: {cause}; see `tifbpf doctor`")
     reply = msgspec.json.decode(data, type=compiler.Reply)
     if reply.error is not None:
@@ -129,6 +130,13 @@ def run(request: compiler.Request) -> Loaded:
         programs={name: by_name[name] for name in request.programs},
         maps={name: by_name[name] for name in request.maps},
     )
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    hint = ", as where memory runs out" if -code == signal.SIGKILL else ""
+    return f"killed by {signal.Signals(-code).name}{hint}"
 
 
 def _first_line(complaints: bytes) -> str:
