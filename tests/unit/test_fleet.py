@@ -179,6 +179,9 @@ class TestEngines:
         monkeypatch.chdir(tmp_path)
         build.segment(tmp_path / "a.tif.parquet.segments", 0, 0, [row(0, 5)], recorded=5)
         build.segment(tmp_path / "a.tif.parquet.segments", 1, 1, [row(2, 6)], recorded=11)
+        (tmp_path / "empty.tif.parquet").touch()
+        with pytest.raises(TifbpfError, match=r"^empty.tif.parquet is empty"):
+            tifbpf.read("empty.tif.parquet", engine=cluster)
         found = tifbpf.read("a.tif.parquet", engine=cluster)
         assert found.frequency().loc["syscall", ["exits", "slow"]].tolist() == [11, 6]
         assert told(found) == told(tifbpf.read("a.tif.parquet"))

@@ -27,7 +27,7 @@ from tifbpf.recording.remote import Location
 from tifbpf.text import printable
 
 _BATCH = 64
-"""Files of a task at most; a scheduler takes some 0.2 ms for each, so a million files are some seconds."""
+"""Files of a task at most: a scheduler keeps what is known of every task."""
 _TASKS = 4
 """Of each worker at least, so that none waits for the slowest."""
 _FAN_IN = 8
@@ -107,9 +107,15 @@ class DaskEngine:
         Raises:
             TifbpfError: as `tifbpf.recording.reader.parts_of`.
         """
-        found = self._client.gather(self._spread(_parts, [_anywhere(path) for path in paths]))
+        relative = all(isinstance(path, Path) and not path.is_absolute() for path in paths)
+        try:
+            found = self._client.gather(self._spread(_parts, [_anywhere(path) for path in paths]))
+        except TifbpfError as error:
+            # It begins with the name of the file.
+            here = f"{printable(str(Path.cwd()))}/"
+            raise type(error)(str(error).removeprefix(here if relative else "")) from error
         parts = interned(part for batch in found for part in batch)
-        if all(isinstance(path, Path) and not path.is_absolute() for path in paths):
+        if relative:
             return [dataclasses.replace(part, path=_from_here(part.path)) for part in parts]
         return parts
 
