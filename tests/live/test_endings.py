@@ -6,18 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tifbpf
-from tests import left
-from tests.left import settled
+from tests.left import left, settled
 from tests.live.conftest import Recorder, exercise, run
 from tifbpf.errors import ExitCode
 from tifbpf.host import tracers
 
 pytestmark = [pytest.mark.live, pytest.mark.requires("raw_tracepoint")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    before = left()
+    yield
+    assert settled(before) == ""
 
 
 def syscall_work() -> str:
@@ -30,7 +37,6 @@ def syscall_work() -> str:
 
 def nothing_is_attached() -> None:
     assert syscall_work() == "0x0", tracers.find()
-    assert settled(left.Left()) == ""
 
 
 def wait_for_segments(recorder: Recorder, number: int) -> None:
