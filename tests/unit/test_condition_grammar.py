@@ -305,3 +305,34 @@ def test_what_it_says_knowing_less_stays_true(
     for bits in {frozenset(), exit_.bits} if Field.BIT in unknown else {exit_.bits}:
         known = msgspec.structs.replace(exit_, bits=bits)
         assert said in (None, holds(expression, known))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'comm == "a\0b"',
+        "comm == 'a\rb'",
+        "not " * 1000 + "slow",
+        "(" * 300 + "slow" + ")" * 300,
+        "cpu == " + "9" * 4500,
+        "count > " + "9" * 400,
+    ],
+)
+def test_what_nobody_writes_is_refused_in_a_line(text: str) -> None:
+    with pytest.raises(ConditionSyntaxError, match="no condition") as error:
+        parse(text)
+    assert str(error.value).isprintable()
+
+
+@settings(deadline=None)  # the first builds the grammar
+@given(
+    st.text()
+    | st.lists(st.sampled_from([*"()=!<>,'\"\\%/ \t\0x9", "not ", "cpu", "comm", " in "])).map("".join)
+)
+def test_any_text_is_a_condition_or_is_refused(text: str) -> None:
+    try:
+        found = parse(text)
+    except ConditionSyntaxError as error:
+        assert str(error).isprintable()  # noqa: PT017
+    else:
+        assert parse(found.text) == found

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shutil
 from pathlib import Path
@@ -419,3 +421,59 @@ def test_comments_in_latin_1(tmp_path: Path) -> None:
     path = directory / "arch/x86/include/asm/thread_info.h"
     path.write_bytes(b"/* M\xfcller */\n" + path.read_bytes())
     assert headers.read(directory).named("SIGPENDING") is not None
+
+
+LAUGHS = "#define X0 1\n" + "".join(f"#define X{n} X{n - 1} X{n - 1}\n" for n in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{LAUGHS}#define TIF_B X59\n", "macros expand to more text"),
+        (f"#define C(x) x##x\n#define TIF_B {'C(' * 40}a{')' * 40}\n", "TIF_B in the headers in"),
+        ("#define TIF_B 'ab'\n", "TIF_B in the headers in"),
+        ("#define TIF_B 0x\n", "TIF_B in the headers in"),
+        (f"#define TIF_B {'1' * 5000}\n", "TIF_B in the headers in"),
+    ],
+    ids=["laughs", "pasted", "character", "prefix", "digits"],
+)
+def test_macros_that_nobody_writes(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownKernelError, match=said) as error:
+        headers.read(tree(tmp_path, f"{BITS}{text}"))
+    assert str(error.value).isprintable()
+
+
+def test_files_that_include_one_another(tmp_path: Path) -> None:
+    names = ("thread_info", "entry-common", "irq-entry-common", "entry-kvm")
+    others = {
+        f"include/linux/{name}.h": f"#include <linux/{following}.h>\n" * 40
+        for name, following in itertools.pairwise(names)
+    }
+    with pytest.raises(UnknownKernelError, match=r"files include one another more than 1000 times$"):
+        headers.read(tree(tmp_path, BITS, **others, **{"include/linux/entry-kvm.h": "\n"}))
+
+
+@pytest.mark.parametrize(
+    ("shift", "number"), [("99999999999", 0), ("18446744073709551615UL", 0), ("64", 0), ("31", 1 << 31)]
+)
+def test_a_shift_by_more_than_a_word_is_wide(shift: str, number: int, tmp_path: Path) -> None:
+    found = headers.read(tree(tmp_path, f"{BITS}#if 1 << {shift}\n#endif\n#define TIF_B (1 << {shift})\n"))
+    bit = found.named("B", Word.TIF)
+    assert bit is not None
+    assert bit.number == number
+
+
+def test_an_enum_of_more_bits_than_a_word_has(tmp_path: Path) -> None:
+    directory = tree(tmp_path, f"{BITS}enum syscall_work_bit {{ {'A, ' * 100_000} }};\n")
+    with pytest.raises(UnknownKernelError, match=r"more than 64 members$"):
+        headers.read(directory)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    directory = tree(tmp_path, BITS)
+    os.mkfifo(directory / "Makefile")
+    assert headers.read(directory).bits
+    (directory / "include/linux").mkdir(parents=True)
+    os.mkfifo(directory / "include/linux/entry-common.h")
+    with pytest.raises(UnknownKernelError, match=r"entry-common\.h: no file$"):
+        headers.read(directory)

@@ -208,6 +208,10 @@ class TestKallsyms:
         }
         assert found.reason is None
 
+    def test_a_line_without_a_name(self, tmp_path: Path) -> None:
+        file = self.file(tmp_path, "ffffffff81000000 T\nffffffff81000000 T \nffffffff81000010 t a\t[m]\n")
+        assert kallsyms.names({0xFFFFFFFF81000000, 0xFFFFFFFF81000010}, file) == {0xFFFFFFFF81000010: "a"}
+
     def test_hidden_addresses_are_not_addresses(self, tmp_path: Path) -> None:
         hidden = "0000000000000000 T _stext\n0000000000000000 T do_syscall_64\n"
         found = kallsyms.find({"do_syscall_64"}, self.file(tmp_path, hidden))

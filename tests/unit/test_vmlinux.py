@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +158,60 @@ def test_a_table_that_does_not_add_up_is_none(layout: str) -> None:
     assert kallsyms_table.decode(whole[:middle] + b"\xff" * 500 + whole[middle + 500 :], RODATA, TEXT) == ()
     assert kallsyms_table.decode(whole[: len(whole) // 2], RODATA, TEXT) == ()
     assert kallsyms_table.decode(b"", RODATA, TEXT) == ()
+
+
+BOMB = b"\0" * (300 << 20)
+
+
+@pytest.mark.parametrize("way", ["gzip", "zstd"])
+def test_a_megabyte_that_unpacks_to_more_than_any_kernel(way: str, file: Path) -> None:
+    file.write_bytes(bzimage(PACKED[way](KERNEL + BOMB), 0xFFFF_FFFF))
+    before = pa.total_allocated_bytes()
+    assert Vmlinux(file).places
+    assert pa.total_allocated_bytes() == before
+
+
+def test_what_claims_to_unpack_to_more_than_any_kernel(file: Path) -> None:
+    assert "bytes unpacked" in wrong(bzimage(lz4(KERNEL), 0xFFFF_FFFF), file, InputDamagedError)
+
+
+# Where the header of .text is: the second of the table, which is at e_shoff.
+SECTION = struct.unpack_from("<Q", KERNEL, 0x28)[0] + 64
+ADDRESS, OFFSET, SIZE = SECTION + 16, SECTION + 24, SECTION + 32
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (OFFSET, 1 << 63),
+        (SIZE, 1 << 63),
+        (SIZE, 1 << 31),
+        (SIZE, len(KERNEL)),
+        (SECTION + 8, 0x806),  # compressed
+        (0x28, 1 << 63),
+        (0x28, len(KERNEL) - 1),
+    ],
+)
+def test_sections_that_are_not_in_the_file(place: int, value: int, file: Path) -> None:
+    content = bytearray(KERNEL)
+    struct.pack_into("<Q", content, place, value)
+    assert "damaged" in wrong(bytes(content), file, InputDamagedError)
+
+
+def test_sections_that_share_their_bytes(file: Path) -> None:
+    heading = struct.pack("<IIQQQQIIQQ", 0, 1, 6, TEXT, 0, 1 << 20, 0, 0, 1, 0)
+    content = bytearray(elf(CODE, b"\0" * (1 << 20)))
+    struct.pack_into("<Q", content, 0x28, len(content))
+    struct.pack_into("<HH", content, 0x3C, 5000, 0)
+    assert "damaged" in wrong(bytes(content) + heading * 5000, file, InputDamagedError)
+
+
+def test_a_symbol_table_that_is_one_name(file: Path) -> None:
+    content = elf(CODE, b"", [(TEXT, "n" * 5000)])
+    assert "damaged" in wrong(content, file, InputDamagedError)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "vmlinuz")
+    with pytest.raises(InputUnreadableError, match="no regular file"):
+        Vmlinux(tmp_path / "vmlinuz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,10 @@ _EXPECTED = {
     "$END": "the end",
 }
 """Terminals as readers know them; STRING is a name too."""
+_LONGEST = 4096
+"""Characters of a condition; of a number longer than that Python refuses to make an int."""
+_DEEPEST = 100
+"""Parentheses and negations in one another: each takes some of Python's stack, and more when it is judged."""
 
 
 def parse(text: str) -> Condition:
@@ -57,10 +62,13 @@ def parse(text: str) -> Condition:
         ConditionSyntaxError: it is none; the line says where.
     """
     text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if len(text) > _LONGEST:
+        raise ConditionSyntaxError(f"no condition: it is longer than {_LONGEST} characters; say it in less")
     parsing = _grammar().parse_interactive(text)
     try:
-        for _ in parsing.iter_parse():
-            pass
+        for token in parsing.iter_parse():
+            if len(parsing.parser_state.state_stack) > _DEEPEST:
+                raise _at(text, token.column or 1, "it nests too deep")
         if "$END" not in parsing.accepts():  # type: ignore[no-untyped-call]
             raise _unexpected(text, len(text) + 1, parsing)
         expression, limit = _Builder().transform(parsing.feed_eof())  # type: ignore[no-untyped-call]
@@ -99,6 +107,8 @@ class _Builder(Transformer[Token, tuple[Expression | None, Limit]]):
         over, number = (str(token) for token in rest[scope is not None :][:2])
         kind = Measure(str(measure))
         value = float(number) / (100 if kind is Measure.SHARE else 1)
+        if math.isinf(value):
+            raise _ValueAtError(measure, f"no {measure} is that high")
         return scope, Limit(measure=kind, value=value, reached=over == ">=")
 
     def either(self, *operands: Expression) -> AnyOf:

@@ -67,9 +67,9 @@ def names(addresses: Collection[int], path: Path = _KALLSYMS) -> dict[int, str]:
         with path.open("rb") as lines:
             for line in lines:
                 address = wanted.get(line[:16])
-                if address is not None:
-                    # A module's name would follow, behind a tab.
-                    found.setdefault(address, line[_NAME:].split()[0].decode("ascii", "replace"))
+                # A module's name would follow, behind a tab.
+                if address is not None and (words := line[_NAME:].split(maxsplit=1)):
+                    found.setdefault(address, words[0].decode("ascii", "replace"))
     except OSError:
         return {}
     return found

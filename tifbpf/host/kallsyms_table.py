@@ -13,6 +13,7 @@ header. Each is found by what it must hold, and what does not add up is not take
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,9 @@ _PADDING = 8
 _EVERY = 256
 """Names to a marker."""
 _FEWEST = 1 << 12
+_MOST_TABLES, _MOST_NUMBERS = 16, 1 << 12
+"""How many digits and how many possible numbers of symbols are looked at: kernels have 3 and 330, and a file
+could be made to have millions."""
 _SHORTEST, _LONGEST = 6, 40
 """What a name takes on average, in bytes, cannot be outside."""
 
@@ -49,11 +53,9 @@ def decode(data: bytes, address: int, text: int) -> tuple[Symbol, ...]:
         address: where `data` is in memory.
         text: where `_text` is.
     """
-    position = data.find(b"\0" + _DIGITS)
-    while position >= 0:
-        if found := _at(data, position + 1, address, text):
-            return tuple(sorted(found, key=lambda symbol: symbol.address))
-        position = data.find(b"\0" + _DIGITS, position + 1)
+    for found in itertools.islice(re.finditer(rb"\0(?=" + _DIGITS + rb")", data), _MOST_TABLES):
+        if symbols := _at(data, found.end(), address, text):
+            return tuple(sorted(symbols, key=lambda symbol: symbol.address))
     return ()
 
 
@@ -62,7 +64,7 @@ def _at(data: bytes, digits: int, address: int, text: int) -> tuple[Symbol, ...]
     table = _token_table(data, digits)
     if table is None:
         return ()
-    for number, width in _numbers(data, table.start):
+    for number, width in itertools.islice(_numbers(data, table.start), _MOST_NUMBERS):
         names = _names(data, number, width, table)
         if not names:
             continue

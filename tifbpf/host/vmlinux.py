@@ -11,15 +11,22 @@ import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from tifbpf.errors import InputDamagedError, InputForeignError, InputMissingError, InputUnreadableError
+from tifbpf.errors import (
+    InputDamagedError,
+    InputForeignError,
+    InputMissingError,
+    InputUnreadableError,
+    TifbpfError,
+)
 from tifbpf.host import kallsyms_table
 from tifbpf.host.kallsyms import Place
 from tifbpf.host.kallsyms_table import Symbol
+from tifbpf.text import printable
 
 if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import Section
 
 _ELF = b"\x7fELF"
 # The header of a bzImage: Documentation/arch/x86/boot.rst.
@@ -30,10 +37,23 @@ _BANNER = re.compile(rb"Linux version (\d\S+) \([^\n\0]*\) (#\d+ [^\n\0]+)\n")
 """linux_banner, in init/version.c."""
 _LZ4_BLOCK = 8 << 20
 """What lz4's legacy format compresses at a time."""
-_EXECUTABLE = 4
-"""SHF_EXECINSTR."""
+_ALLOCATED, _EXECUTABLE, _COMPRESSED = 2, 4, 0x800
+"""SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED."""
+_MOST_BYTES = 256 << 20
+"""What is taken of a kernel, packed or unpacked; distributions' have 60 MB, and a megabyte can claim a
+terabyte."""
+_MOST_SECTIONS = 1 << 16
+_LONGEST_NAME = 4096
+"""Bytes of a symbol's name; the kernel's own limit is 512 (KSYM_NAME_LEN)."""
 _NO_TYPE, _FUNCTION = 0, 2
 """STT_NOTYPE, which labels in assembly have, and STT_FUNC."""
+
+
+_UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError),
+    *(OSError, EOFError, struct.error),
+)
+"""How pyelftools ends where a header means nothing, beside its own ELFError."""
 
 
 class Vmlinux:
@@ -85,57 +105,103 @@ class Vmlinux:
 def _load(path: Path) -> tuple[list[tuple[int, bytes]], list[Symbol], tuple[str, str]]:
     """Return the sections with text, each with its address, the symbols, and the release with the version."""
     from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
 
-    data = _unpacked(path)
     try:
-        elf = ELFFile(io.BytesIO(data))
-        if elf["e_machine"] != "EM_X86_64":
-            raise InputForeignError(f"{path}: no kernel for x86-64; give one that is")
-        sections = [
-            (int(section["sh_addr"]), section.data())
-            for section in elf.iter_sections("SHT_PROGBITS")
-            if section["sh_flags"] & _EXECUTABLE
-        ]
-        symbols = list(_symbols(elf))
-    except (ELFError, ValueError, struct.error) as error:
-        raise InputDamagedError(f"{path}: damaged ({error}); copy it once more") from None
-    if not sections or not symbols:
+        with _opened(path) as stream:
+            loaded = _Loaded(stream)
+    except TifbpfError:
+        raise
+    except (ELFError, *_UNREADABLE) as error:
+        raise InputDamagedError(f"{path}: damaged ({printable(str(error))}); copy it once more") from None
+    if loaded.foreign:
+        raise InputForeignError(f"{path}: no kernel for x86-64; give one that is")
+    if not loaded.text or not loaded.symbols:
         raise InputDamagedError(
-            f"{path}: there is no {'kallsyms' if sections else 'text'} in it; give the kernel itself, "
+            f"{path}: there is no {'kallsyms' if loaded.text else 'text'} in it; give the kernel itself, "
             "a vmlinux or a vmlinuz"
         )
-    found = _BANNER.search(data)
-    banner = (found[1].decode("ascii", "replace"), found[2].decode("ascii", "replace")) if found else ("", "")
-    return sections, symbols, banner
+    return loaded.text, loaded.symbols, loaded.banner
 
 
-def _symbols(elf: ELFFile) -> Iterator[Symbol]:
-    """Yield the functions that the linker's symbol table has, or else all symbols of kallsyms."""
-    from elftools.elf.sections import SymbolTableSection
+class _Loaded:
+    """What an ELF file has of a kernel."""
 
-    table = elf.get_section_by_name(".symtab")
-    if isinstance(table, SymbolTableSection) and table.num_symbols() > 1:
-        # A generator of pyelftools takes seconds for the 200,000 symbols of a kernel.
-        names = elf.get_section(table["sh_link"]).data()
-        for name, info, _, _, value, _ in struct.iter_unpack("<IBBHQQ", table.data()):
-            if info & 0xF in (_NO_TYPE, _FUNCTION) and value:
-                yield Symbol(value, names[name : names.index(b"\0", name)].decode("ascii", "replace"))
-        return
-    text, data = elf.get_section_by_name(".text"), elf.get_section_by_name(".rodata")
-    if text is not None and data is not None:
-        yield from kallsyms_table.decode(data.data(), int(data["sh_addr"]), int(text["sh_addr"]))
+    def __init__(self, stream: BinaryIO) -> None:
+        from elftools.elf.elffile import ELFFile
+
+        self._stream = stream
+        self._elf = ELFFile(stream)
+        self._left = _MOST_BYTES
+        self.text: list[tuple[int, bytes]] = []
+        self.symbols: list[Symbol] = []
+        self.banner = ("", "")
+        self.foreign = self._elf["e_machine"] != "EM_X86_64"
+        if self.foreign:
+            return
+        if self._elf.num_sections() > _MOST_SECTIONS:
+            raise ValueError(f"{self._elf.num_sections()} sections")
+        for section in self._elf.iter_sections("SHT_PROGBITS"):
+            if section["sh_flags"] & _ALLOCATED:
+                self._take(section)
+        self.symbols = list(self._symbols())
+
+    def _take(self, section: Section) -> None:
+        content = self._content(section)
+        if section["sh_flags"] & _EXECUTABLE:
+            self.text.append((int(section["sh_addr"]), content))
+        if self.banner == ("", "") and (found := _BANNER.search(content)):
+            self.banner = (found[1].decode("ascii", "replace"), found[2].decode("ascii", "replace"))
+
+    def _content(self, section: Section) -> bytes:
+        """Return what a section holds. Of sections that share their bytes no file has so many."""
+        size = int(section["sh_size"])
+        self._left -= size
+        if self._left < 0 or section["sh_flags"] & _COMPRESSED:
+            raise ValueError(f"a section of {size} bytes")
+        self._stream.seek(section["sh_offset"])
+        content = self._stream.read(size)
+        if len(content) != size:
+            raise ValueError("a section ends beyond the file")
+        return content
+
+    def _symbols(self) -> Iterator[Symbol]:
+        """Yield the functions that the linker's symbol table has, or else all symbols of kallsyms."""
+        from elftools.elf.sections import SymbolTableSection
+
+        table = self._elf.get_section_by_name(".symtab")
+        if isinstance(table, SymbolTableSection) and table.num_symbols() > 1:
+            # A generator of pyelftools takes seconds for the 200,000 symbols of a kernel.
+            names = self._content(self._elf.get_section(table["sh_link"]))
+            for name, info, _, _, value, _ in struct.iter_unpack("<IBBHQQ", self._content(table)):
+                if info & 0xF in (_NO_TYPE, _FUNCTION) and value:
+                    end = names.index(b"\0", name, name + _LONGEST_NAME)
+                    yield Symbol(value, names[name:end].decode("ascii", "replace"))
+            return
+        text, data = self._elf.get_section_by_name(".text"), self._elf.get_section_by_name(".rodata")
+        if text is not None and data is not None:
+            yield from kallsyms_table.decode(self._content(data), int(data["sh_addr"]), int(text["sh_addr"]))
 
 
-def _unpacked(path: Path) -> bytes:
+def _opened(path: Path) -> BinaryIO:
+    """Return the ELF file that `path` is, or that is packed in it."""
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise InputUnreadableError(f"{path}: no regular file; give a vmlinux or a vmlinuz")
+        stream = path.open("rb")
+        if stream.read(len(_ELF)) == _ELF:
+            stream.seek(0)
+            return stream
+        with stream:
+            stream.seek(0)
+            data = stream.read(_MOST_BYTES)
     except FileNotFoundError:
         raise InputMissingError(f"{path}: no such file; give a vmlinux or a vmlinuz") from None
     except OSError as error:
         raise InputUnreadableError(f"{path}: {error.strerror}; give one that can be read") from None
-    if data.startswith(_ELF):
-        return data
+    return io.BytesIO(_unpacked(path, data))
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
     if data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC or len(data) < _PAYLOAD_ENDS:
         raise InputForeignError(f"{path}: no kernel for x86-64; give a vmlinux or a vmlinuz")
     start, size = struct.unpack_from("<II", data, _PAYLOAD_AT)
@@ -158,28 +224,30 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _gzip(packed: bytes, _: int) -> bytes:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed)
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed, _MOST_BYTES)
 
 
 def _lzma(packed: bytes, _: int) -> bytes:
-    return lzma.LZMADecompressor().decompress(packed)
+    return lzma.LZMADecompressor(memlimit=_MOST_BYTES).decompress(packed, _MOST_BYTES)
 
 
 def _bzip2(packed: bytes, _: int) -> bytes:
-    return bz2.BZ2Decompressor().decompress(packed)
+    return bz2.BZ2Decompressor().decompress(packed, _MOST_BYTES)
 
 
 def _zstd(packed: bytes, _: int) -> bytes:
     import pyarrow as pa
 
     with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-        return bytes(stream.read())
+        return bytes(stream.read(_MOST_BYTES))
 
 
 def _lz4(packed: bytes, size: int) -> bytes:
     """Unpack lz4's legacy format, which no library for frames reads: blocks, each behind its length."""
     import pyarrow as pa
 
+    if size > _MOST_BYTES:
+        raise ValueError(f"{size} bytes unpacked")
     codec = pa.Codec("lz4_raw")
     blocks, position = [], 4
     for begun in range(0, size, _LZ4_BLOCK):

@@ -122,7 +122,8 @@ def _roots(directory: Path) -> tuple[Path, ...]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        # What is no file may have no end.
+        return path.read_text(errors="replace") if path.is_file() else ""
     except OSError:
         return ""
 

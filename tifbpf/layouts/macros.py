@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pcpp
+from pcpp.evaluator import Value
 
 from tifbpf.errors import UnknownKernelError
 from tifbpf.text import printable
@@ -28,6 +29,7 @@ _READ = (
     "kernel/entry/common.c",  # EXIT_TO_USER_MODE_WORK_LOOP, since 6.19; in source trees only
 )
 """The files that define bits and masks. Whatever else they include does not matter and is left out."""
+_ENDINGS = tuple(f"/{name}" for name in _READ)
 
 _MASKS = re.compile(
     r"_TIF_(?:ALLWORK|WORK|DO_NOTIFY|NEED_RESCHED)_\w+"
@@ -42,6 +44,31 @@ _CAST = re.compile(r"\(\s*(?:(?:unsigned|signed|long|int|short|char|__?[us]\d+|[
 _ALIAS = re.compile(r"\(?\s*TIF_\w+\s*\)?")
 _ENUM = re.compile(r"enum\s+syscall_work_bit\s*\{([^}]*)\}")
 _ENUM_PREFIX = "SYSCALL_WORK_BIT_"
+_MOST_FILES = 1000
+"""Those of a kernel open ten; files that include one another twice would go on for ever."""
+_MOST_TEXT = 4 << 20
+_PER_EXPANSION = 100
+"""Characters of text and of what macros expand to, all together, and what an expansion counts beside: kernel
+headers take a thirtieth of it, and 30 lines of a stranger's can double each other to a terabyte."""
+_MOST_MEMBERS = 64
+"""Bits of a word."""
+_WIDEST_SHIFT = 64
+
+
+class _ExcessError(Exception):
+    """Headers that no kernel has: what they say would take for ever."""
+
+
+_shifted = Value.__lshift__
+
+
+def _shift(self: Any, other: Any) -> Any:
+    """Shift by no more than a number is wide: by more Python would, up to all of the memory."""
+    return _shifted(self, min(int(Value(other)), _WIDEST_SHIFT))
+
+
+# The only way: pcpp's evaluator makes its values itself.
+Value.__lshift__ = _shift
 
 
 class _Preprocessor(pcpp.Preprocessor):  # type: ignore[misc]  # pcpp has no types
@@ -52,13 +79,30 @@ class _Preprocessor(pcpp.Preprocessor):  # type: ignore[misc]  # pcpp has no typ
         # Comments of old headers hold names in Latin-1, which reads every byte.
         self.assume_encoding = "latin-1"
         self.problems: list[str] = []
+        self._files_left = _MOST_FILES
+        self._text_left = _MOST_TEXT
         for root in roots:
             for folder in _INCLUDE:
-                self.add_path(str(root / folder))
+                if (root / folder).is_dir():
+                    self.add_path(str(root / folder))
+
+    def expand_macros(self, tokens: list[Any], expanding_from: Sequence[str] = ()) -> list[Any]:
+        self._text_left -= _PER_EXPANSION + sum(len(token.value) for token in tokens)
+        if self._text_left < 0:
+            raise _ExcessError("macros expand to more text than those of any kernel")
+        return list(super().expand_macros(tokens, list(expanding_from)))
 
     def on_file_open(self, is_system_include: bool, includepath: str) -> object:
-        if not includepath.endswith(tuple(f"/{name}" for name in _READ)):
+        if not includepath.endswith(_ENDINGS):
             raise FileNotFoundError(includepath)
+        path = Path(includepath)
+        if path.exists() and not path.is_file():
+            # It may have no end.
+            self.problems.append(printable(f"{includepath}: no file"))
+            raise FileNotFoundError(includepath)
+        self._files_left -= 1
+        if self._files_left < 0:
+            raise _ExcessError(f"files include one another more than {_MOST_FILES} times")
         try:
             return super().on_file_open(is_system_include, includepath)
         except (FileNotFoundError, NotADirectoryError):
@@ -109,8 +153,8 @@ class Macros:
         self._preprocessor.parse("".join(f'#include "{name}"\n' for name in _READ), "tifbpf")
         try:
             self._preprocessor.write(text)
-        except (LookupError, RecursionError) as error:
-            # How pcpp ends where a directive has no operand, and where a file includes itself.
+        except Exception as error:
+            # How pcpp ends where a directive has no operand, where a file includes itself, and many more.
             self._preprocessor.problems.append(printable(f"it is no C that can be read: {error}"))
         if self._preprocessor.problems:
             raise UnknownKernelError(f"the headers in {label} do not hold: {self._preprocessor.problems[0]}")
@@ -142,20 +186,24 @@ class Macros:
         try:
             tokens = self._preprocessor.expand_macros(self._preprocessor.tokenize(name))
             text = _CAST.sub("", "".join(token.value for token in tokens))
-            value = self._preprocessor.evaluator(text)
-            if value.exception is not None:
-                raise value.exception
             # Masks with bit 31 are negative ints in C; the words have 32 bits.
-            return int(value) & 0xFFFF_FFFF
-        except (SyntaxError, ArithmeticError, ValueError, AttributeError, RecursionError) as error:
+            return int(self._preprocessor.evaluator(text).value()) & 0xFFFF_FFFF
+        except Exception as error:
+            # pcpp knows a dozen, from SyntaxError to RecursionError and AssertionError.
             said = printable(str(error))
             raise UnknownKernelError(f"{name} in the headers in {self._label} is no number: {said}") from None
 
     def _enumerators(self, text: str) -> Iterator[tuple[str, int]]:
         """Yield names and values of `enum syscall_work_bit`, and make each known to those that follow."""
         found = _ENUM.search(text)
+        entries = found.group(1).split(",") if found else []
+        if len(entries) > _MOST_MEMBERS + 1:
+            raise UnknownKernelError(
+                f"the headers in {self._label} do not hold: enum syscall_work_bit has more than "
+                f"{_MOST_MEMBERS} members"
+            )
         following = 0
-        for entry in found.group(1).split(",") if found else ():
+        for entry in entries:
             name, _, given = (part.strip() for part in entry.partition("="))
             if not entry.strip():
                 continue  # after the last comma
