@@ -5,7 +5,9 @@
  * Constants come from Python as -D definitions (tifbpf/recorder/abi.py): CONTEXT_*, ABI_*, TS_COMPAT,
  * PLAIN_WORD and PLAIN_SYSCALL_WORK (what a fast exit shows when nothing but our own tracepoint bit is set),
  * MAX_CLASSES; structure offsets (TASK_*, THREAD_INFO_*, REGS_*) from BTF. BY_* says which dimensions were
- * asked for; the others are not compiled. FILTER_* are conditions made from the options.
+ * asked for; the others are not compiled. FILTER_* are conditions made from the options. TYPED_* say what the
+ * verifier lets programs read of the running task by plain loads (tifbpf/recorder/typed.py): any helper's call
+ * costs more than all the loads that an exit takes.
  *
  * A program counts what it sees, or, while the recorder tests itself, shows every exit of one process: the
  * hooks that were proven are the hooks that record.
@@ -107,15 +109,40 @@ BPF_TABLE("hash", u32, u8, followed, MAX_FOLLOWED);
 BPF_ARRAY(not_followed, u64, 1);
 #endif
 
+/* `const`, so that a program calls a helper once: its task does not change. */
+#ifdef TYPED_TASK
+static char *(*const current_task)(void) __attribute__((const)) = (void *)GET_CURRENT_TASK_BTF;
+#else
+static char *(*const current_task)(void) __attribute__((const)) = (void *)GET_CURRENT_TASK;
+#endif
+#ifdef TYPED_REGS
+static char *(*const task_regs)(char *task) __attribute__((const)) = (void *)TASK_PT_REGS;
+#endif
+
 struct words {
 	u64 word;
 	u64 syscall_work;
 	u32 status;
 };
 
+#ifdef TYPED_TASK
 static __always_inline int read_words(struct words *words)
 {
-	char *thread_info = (char *)bpf_get_current_task() + TASK_THREAD_INFO;
+	char *thread_info = current_task() + TASK_THREAD_INFO;
+
+	words->word = *(u64 *)(thread_info + THREAD_INFO_FLAGS);
+#ifdef THREAD_INFO_SYSCALL_WORK
+	words->syscall_work = *(u64 *)(thread_info + THREAD_INFO_SYSCALL_WORK);
+#else
+	words->syscall_work = 0;
+#endif
+	words->status = *(u32 *)(thread_info + THREAD_INFO_STATUS);
+	return 0;
+}
+#else
+static __always_inline int read_words(struct words *words)
+{
+	char *thread_info = current_task() + TASK_THREAD_INFO;
 	char raw[THREAD_INFO_SPAN];
 
 	if (bpf_probe_read_kernel(raw, sizeof(raw), thread_info))
@@ -128,6 +155,65 @@ static __always_inline int read_words(struct words *words)
 #endif
 	words->status = *(u32 *)(raw + THREAD_INFO_STATUS);
 	return 0;
+}
+#endif
+
+/* As the kernel calls the process. */
+static __always_inline u32 kernel_tgid(void)
+{
+#ifdef TYPED_TASK
+	return *(u32 *)(current_task() + TASK_TGID);
+#else
+	return bpf_get_current_pid_tgid() >> 32;
+#endif
+}
+
+union comm {
+	char text[16];
+	u64 half[2];
+};
+
+#ifdef TYPED_TASK
+/* The bytes of a string, as a number, up to its end. */
+static __always_inline u64 until_end(u64 text)
+{
+	u64 ends = (text - 0x0101010101010101ULL) & ~text & 0x8080808080808080ULL;
+
+	return text & (ends ^ (ends - 1));
+}
+
+/* Where __set_task_comm() copies by strlcpy(), some of a former name stays behind a shorter one. */
+static __always_inline void cut_at_end(union comm *comm)
+{
+	comm->half[0] = until_end(comm->half[0]);
+	comm->half[1] = comm->half[0] >> 56 ? until_end(comm->half[1]) : 0;
+}
+
+static __always_inline void read_comm(union comm *comm)
+{
+	comm->half[0] = *(u64 *)(current_task() + TASK_COMM);
+	comm->half[1] = *(u64 *)(current_task() + TASK_COMM + sizeof(comm->half[0]));
+	cut_at_end(comm);
+}
+#else
+static __always_inline void read_comm(union comm *comm)
+{
+	bpf_get_current_comm(comm->text, sizeof(comm->text));
+}
+#endif
+
+/* What bpf_get_current_cgroup_id() returns. */
+static __always_inline u64 cgroup_id(void)
+{
+#ifdef TYPED_CGROUP
+	char *css_set = *(char **)(current_task() + TASK_CGROUPS);
+	char *cgroup = *(char **)(css_set + CSS_SET_DFL_CGRP);
+	char *node = *(char **)(cgroup + CGROUP_KN);
+
+	return *(u64 *)(node + KERNFS_NODE_ID);
+#else
+	return bpf_get_current_cgroup_id();
+#endif
 }
 
 #ifdef PID_NAMESPACE
@@ -149,7 +235,7 @@ static __always_inline char *pid_of(char *task)
 
 static __always_inline void find_pid_namespace(void)
 {
-	char *pid = pid_of((char *)bpf_get_current_task());
+	char *pid = pid_of(current_task());
 	struct namespace *own;
 	int zero = 0;
 
@@ -188,7 +274,7 @@ static __always_inline u32 tgid_of(char *task)
 
 static __always_inline u32 current_tgid(void)
 {
-	return tgid_of((char *)bpf_get_current_task());
+	return tgid_of(current_task());
 }
 #else
 static __always_inline u32 tgid_of(char *task)
@@ -201,7 +287,7 @@ static __always_inline u32 tgid_of(char *task)
 
 static __always_inline u32 current_tgid(void)
 {
-	return bpf_get_current_pid_tgid() >> 32;
+	return kernel_tgid();
 }
 #endif
 
@@ -224,9 +310,13 @@ struct exit {
 
 static __always_inline char *user_regs(struct settings *setting)
 {
+#ifdef TYPED_TASK
+	char *stack = *(char **)(current_task() + TASK_STACK);
+#else
 	char *stack = 0;
 
-	bpf_probe_read_kernel(&stack, sizeof(stack), (char *)bpf_get_current_task() + TASK_STACK);
+	bpf_probe_read_kernel(&stack, sizeof(stack), current_task() + TASK_STACK);
+#endif
 	return stack + setting->user_regs;
 }
 
@@ -236,7 +326,11 @@ static __always_inline s32 syscall_of(struct settings *setting, u32 context)
 	u64 orig_ax = -1;
 
 	if (context == CONTEXT_SYSCALL)
+#ifdef TYPED_REGS
+		orig_ax = *(u64 *)(task_regs(current_task()) + REGS_ORIG_AX);
+#else
 		bpf_probe_read_kernel(&orig_ax, sizeof(orig_ax), user_regs(setting) + REGS_ORIG_AX);
+#endif
 	return orig_ax;
 }
 
@@ -246,7 +340,7 @@ static __always_inline void show(struct settings *setting, const struct exit *ex
 	struct check_key key = {};
 	u64 *count, none = 0;
 
-	if (setting->check_tgid != bpf_get_current_pid_tgid() >> 32)
+	if (setting->check_tgid != kernel_tgid())
 		return;
 	if (read_words(&words))
 		return;
@@ -335,7 +429,7 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 #endif
 
 #ifdef LEAVE_OUT_SELF
-	if (bpf_get_current_pid_tgid() >> 32 == setting->self_tgid)
+	if (kernel_tgid() == setting->self_tgid)
 		return;
 #endif
 #if defined(FILTER_PIDS) || defined(BY_PID) || defined(LEAVE_OUT_HELPER)
@@ -362,12 +456,11 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 	if (!under)
 		goto filtered;
 #endif
+#if defined(FILTER_COMM) || defined(BY_COMM)
+	union comm comm = {};
+	read_comm(&comm);
+#endif
 #ifdef FILTER_COMM
-	union {
-		char text[16];
-		u64 half[2];
-	} comm = {};
-	bpf_get_current_comm(comm.text, sizeof(comm.text));
 	if (!(FILTER_COMM))
 		goto filtered;
 #endif
@@ -407,10 +500,10 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 	}
 	key.context = exit->context;
 #ifdef BY_CGROUP
-	key.cgroup = bpf_get_current_cgroup_id();
+	key.cgroup = cgroup_id();
 #endif
 #ifdef BY_COMM
-	bpf_get_current_comm(key.comm, sizeof(key.comm));
+	__builtin_memcpy(key.comm, comm.text, sizeof(key.comm));
 #endif
 #ifdef BY_PID
 	key.pid = tgid;
@@ -498,7 +591,7 @@ int read_own_words(void *ctx)
 #ifdef PID_NAMESPACE
 	find_pid_namespace();
 #endif
-	bpf_probe_read_kernel(&stack, sizeof(stack), (char *)bpf_get_current_task() + TASK_STACK);
+	bpf_probe_read_kernel(&stack, sizeof(stack), current_task() + TASK_STACK);
 #pragma unroll
 	for (int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		u64 orig_ax = 0, cs = 0;

@@ -27,6 +27,8 @@ NR_BPF = 321
 """`__NR_bpf` (arch/x86/entry/syscalls/syscall_64.tbl), the call in which a program is run here."""
 USER_CS = 0x33
 """`__USER_CS` (arch/x86/include/asm/segment.h)."""
+GET_CURRENT_TASK = 35
+"""`BPF_FUNC_get_current_task` (include/uapi/linux/bpf.h)."""
 PT_REGS_SIZE = 168
 USER_REGS_PLACES = tuple(size - padding - PT_REGS_SIZE for size in (16384, 32768) for padding in (0, 8, 16))
 """Where on a task's stack its user registers may be: THREAD_SIZE (doubled by KASAN) and
@@ -184,6 +186,7 @@ def shared_defines() -> dict[str, int | str | None]:
         "TS_COMPAT": TS_COMPAT,
         "X32_SYSCALL_BIT": X32_SYSCALL_BIT,
         "NR_BPF": NR_BPF,
+        "GET_CURRENT_TASK": GET_CURRENT_TASK,
         "USER_CS": USER_CS,
         "USER_REGS_PLACES": f"{{{','.join(map(str, USER_REGS_PLACES))}}}",
         "NESTED_INTERRUPT": NESTED_INTERRUPT,

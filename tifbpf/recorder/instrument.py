@@ -17,7 +17,18 @@ from tifbpf.errors import BpfRefusedError, TifbpfError
 from tifbpf.host import syscall_functions
 from tifbpf.host.btf import KernelTypes
 from tifbpf.layouts.model import Bit, Context, Layout, Word
-from tifbpf.recorder import addresses, hooks, links, loader, masks, offsets, pid_namespace, sampling, setters
+from tifbpf.recorder import (
+    addresses,
+    hooks,
+    links,
+    loader,
+    masks,
+    offsets,
+    pid_namespace,
+    sampling,
+    setters,
+    typed,
+)
 from tifbpf.recorder.abi import NOBODY, OWN_WORDS, KeyCodec
 from tifbpf.recorder.bpf import (
     Descriptor,
@@ -130,7 +141,8 @@ class Instrument:
         if any(choice.timed for choice in choices):
             definitions["LATENCY"] = None
         with KernelTypes() as types:
-            definitions |= offsets.definitions(types) | pid_namespace.definitions(types)
+            places = offsets.definitions(types)
+            definitions |= places | typed.definitions(types, places) | pid_namespace.definitions(types)
             if setters_plan:
                 definitions |= setters.definitions(types, layout)
         programs = {_OWN_PROGRAM: _OWN_TYPE, **{hook.name: hook.kind for hook in self._hooks}}

@@ -17,12 +17,15 @@ def definitions(types: KernelTypes) -> dict[str, int | str | None]:
         NoTypesError: a structure is not as every kernel with BTF has had it.
     """
     thread_info = members(types, "thread_info", "flags", "status")
-    task = members(types, "task_struct", "thread_info", "stack", "tgid", "signal", "min_flt", "maj_flt")
+    task = members(
+        types, "task_struct", "thread_info", "stack", "tgid", "comm", "signal", "min_flt", "maj_flt"
+    )
     regs = members(types, "pt_regs", *_REGS)
     found: dict[str, int | str | None] = {
         "TASK_THREAD_INFO": task["thread_info"],
         "TASK_STACK": task["stack"],
         "TASK_TGID": task["tgid"],
+        "TASK_COMM": task["comm"],
         "TASK_SIGNAL": task["signal"],
         "SIGNAL_LIVE": members(types, "signal_struct", "live")["live"],
         "TASK_MIN_FLT": task["min_flt"],

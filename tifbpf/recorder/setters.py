@@ -76,7 +76,6 @@ def definitions(types: KernelTypes, layout: Layout) -> dict[str, int | str | Non
         "NR_HANDLERS": len(numbers),
         "RQ_CURR": _members(types, "rq")["curr"],
         "SIGNAL_CURR_TARGET": _members(types, "signal_struct")["curr_target"],
-        "TASK_COMM": task["comm"],
         "TASK_MM": task["mm"],
         "TRACE_SIGNAL_DELIVERED": _TRACE_SIGNAL_DELIVERED,
         # What is not planned for want of a member is compiled all the same, and called by nobody.
