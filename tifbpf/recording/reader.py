@@ -27,7 +27,7 @@ from tifbpf.errors import (
     InputUnreadableError,
 )
 from tifbpf.layouts.model import Context
-from tifbpf.recording import pages
+from tifbpf.recording import checksum, pages
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
     FOOTER_KEY,
@@ -49,6 +49,7 @@ from tifbpf.recording.weights import looked_at, scaled
 from tifbpf.text import printable
 
 _MAGIC = b"PAR1"
+_KEYS = frozenset({FOOTER_KEY, b"ARROW:schema"})
 _SEGMENT_NAME = re.compile(r"\d{6,}\.tif\.parquet")
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
 """What pyarrow raises of what it cannot read: one of its own, an OSError, or a decoding error of Python's."""
@@ -277,12 +278,17 @@ def _check_magic(path: Location, stream: BinaryIO) -> None:
 
 def _parse(path: Location, stream: BinaryIO) -> Part:
     try:
+        known = _KEYS | {checksum.KEY} if checksum.verify(stream) else _KEYS
         file = pq.ParquetFile(stream, page_checksum_verification=True)
-        footer = (file.metadata.metadata or {}).get(FOOTER_KEY)
+        about = file.metadata.metadata or {}
+        footer = about.get(FOOTER_KEY)
         if footer is None:
             raise InputForeignError(
                 f"{_name(path)} is Parquet, but no recording of tifbpf; give one that `tifbpf record` wrote"
             )
+        if unknown := about.keys() - known:
+            # The key of the checksum, were one of its bits another, would make it a file that has none.
+            raise damaged(path, f"its footer has what no recording has: {printable(str(min(unknown)))}")
         metadata = _metadata(path, footer)
         _check_columns(path, file.schema_arrow, _columns(metadata))
         rows = _checked_rows(file, metadata) if metadata.segment is not None else None

@@ -184,7 +184,7 @@ class UnnamedWriter:
     def __init__(self, stream: BinaryIO) -> None:
         """Write to `stream`, which the caller closes."""
         self._stream = stream
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: parquet.Writer | None = None
 
     def flush(
         self,
@@ -203,9 +203,9 @@ class UnnamedWriter:
         """
         try:
             if self._writer is None:
-                self._writer = parquet.open_writer(self._stream, schema_for(metadata))
+                self._writer = parquet.Writer(self._stream, schema_for(metadata))
             table = with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
-            self._writer.write_table(table.replace_schema_metadata(None))
+            self._writer.write(table.replace_schema_metadata(None))
         except OSError as error:
             raise _not_kept(error) from error
 
@@ -216,9 +216,8 @@ class UnnamedWriter:
             OutputUnwritableError: it cannot be written.
         """
         try:
-            writer = self._writer or parquet.open_writer(self._stream, schema_for(metadata))
-            parquet.describe(writer, encode(metadata))
-            writer.close()
+            writer = self._writer or parquet.Writer(self._stream, schema_for(metadata))
+            writer.finish(encode(metadata))
             self._stream.flush()
         except OSError as error:
             raise _not_kept(error) from error
