@@ -19,7 +19,7 @@ def table(title: str, rows: Sequence[Row]) -> str:
         lines += ["", *goals]
     if notes := [f"- {row.what}: {note}." for row in rows for note in row.notes]:
         lines += ["", *notes]
-    commands = dict.fromkeys((side.name, side.command) for row in rows for side in row.sides)
+    commands = dict.fromkeys((side.name, side.command) for row in rows for side in row.sides if side.command)
     lines += ["", *(f"- {name}: `{command}`" for name, command in commands)]
     return "\n".join(lines)
 

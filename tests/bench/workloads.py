@@ -41,3 +41,21 @@ class Loop:
         if done.returncode:
             raise MissingError(done.stderr.strip())
         return float(done.stdout)
+
+
+_FUNCTION = """
+int f{i}(int *a, int n)
+{{
+    int s = {i};
+    for (int i = 0; i < n; i++)
+        s += a[i] * {i};
+    return s;
+}}
+"""
+
+
+def compilation(directory: Path, functions: int = 300) -> list[str]:
+    """Write a file, and return the command that compiles it: mostly user mode."""
+    source = directory / "generated.c"
+    source.write_text("".join(_FUNCTION.format(i=i) for i in range(functions)))
+    return ["cc", "-O1", "-c", "-o", str(directory / "generated.o"), str(source)]
