@@ -24,8 +24,10 @@ from tests.bench.harness import (
 from tests.bench.probe import commands, shown
 from tests.bench.workloads import Loop, compilation
 
-_CALLS = 200_000
-"""perf trace takes some 50 us for each."""
+_CALLS = 2_000_000
+"""So many that what a recorder does once a second is a part of it."""
+_TRACED_CALLS = 100_000
+"""Under perf trace, which takes some 50 us for each."""
 _MESSAGES = ["perf", "bench", "sched", "messaging", "-g", "4", "-l", "300"]
 """What hackbench does: 4 times 20 senders and 20 receivers."""
 _TRACE = ["perf", "trace", "-s", "-a", "-o", "/dev/null"]
@@ -49,7 +51,7 @@ def _counting(command: list[str], marker: str) -> Iterator[None]:
         yield
 
 
-def _sides(run: Run, kept: str, measure: Callable[[], float]) -> list[Side]:
+def _sides(run: Run, kept: str, measure: Callable[[int], float]) -> list[Side]:
     empty = [PYTHON, "-m", "tests.bench.peers.bcc_exits", "empty"]
     sides: dict[str, tuple[Role, str, Callable[[], contextlib.AbstractContextManager[None]]]] = {
         _NOTHING: (Role.FLOOR, "", contextlib.nullcontext)
@@ -63,7 +65,7 @@ def _sides(run: Run, kept: str, measure: Callable[[], float]) -> list[Side]:
 
     def during(observer: Callable[[], contextlib.AbstractContextManager[None]]) -> float:
         with observer():
-            return measure()
+            return measure(_TRACED_CALLS if observer is _tracing else _CALLS)
 
     return [
         Side(name, role, command, partial(during, observer))
@@ -84,14 +86,14 @@ def slowdown(run: Run) -> Iterator[Row]:
     loop = Loop(run.directory)
     compile_ = compilation(run.directory)
 
-    def messages() -> float:
+    def messages(_: int) -> float:
         need("perf")
         return seconds(_MESSAGES)
 
-    workloads: list[tuple[str, str, Callable[[], float]]] = [
-        ("a getppid loop", "ns a call", lambda: loop.ns("fast", _CALLS)),
+    workloads: list[tuple[str, str, Callable[[int], float]]] = [
+        ("a getppid loop", "ns a call", lambda calls: loop.ns("fast", calls)),
         (f"{' '.join(_MESSAGES)}", "s", messages),
-        (f"compiling {Path(compile_[-1]).name}", "s", lambda: seconds(compile_)),
+        (f"compiling {Path(compile_[-1]).name}", "s", lambda _: seconds(compile_)),
     ]
     note = (
         "`an empty program` is what the hook costs whoever uses it: a tracepoint of system calls sends "
