@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tests.torture import conservation, faults, kills, together
+from tests.torture.fuzz import campaign
 from tests.torture.report import Outcome, table
 
 CAMPAIGNS = {
@@ -16,6 +17,8 @@ CAMPAIGNS = {
     "kills": kills.run,
     "faults": faults.run,
     "together": together.run,
+    "fuzz": campaign.fuzz,
+    "files": campaign.files,
 }
 
 

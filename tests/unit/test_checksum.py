@@ -64,7 +64,7 @@ def test_every_bit_counts(packed: bool, tmp_path: Path) -> None:
         try:
             if checksum.verify(io.BytesIO(changed)):
                 pytest.fail(f"bit {bit} is not in the checksum")
-        except checksum.ChecksumError:
+        except ValueError:
             continue
         # The footer's length, the magic number or the checksum's key: to the reader it is no checksum.
         unseen += 1

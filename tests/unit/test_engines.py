@@ -132,10 +132,9 @@ def test_a_recording_that_adds_up_to_too_much_is_damaged(tmp_path: Path) -> None
 
 
 def test_the_footer_s_statistics_are_no_evidence(tmp_path: Path) -> None:
-    """DuckDB leaves out what they exclude; nobody checks them, so what is left out must be missed."""
+    """DuckDB would leave out what they exclude."""
     path = write(tmp_path / "a.tif.parquet", [row(0, 3, comm="a"), row(2, 4, comm="a")], dimensions=("comm",))
     assert tifbpf.read(path).by("comm")["slow"].tolist() == [4]
     head, footer = path.read_bytes().split(b"PAR1")[1].rsplit(b"(\x04slow\x18\x04fast", 1)
     path.write_bytes(b"PAR1" + head + b"(\x04fast\x18\x04fast" + footer + b"PAR1")
-    with pytest.raises(InputDamagedError, match="0 of its 4 exits"):
-        tifbpf.read(path).by("comm")
+    assert tifbpf.read(path).by("comm")["slow"].tolist() == [4]

@@ -454,7 +454,7 @@ def test_files_that_include_one_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift", "number"), [("99999999999", 0), ("18446744073709551615UL", 0), ("64", 0), ("31", 1 << 31)]
+    ("shift", "number"), [("99999999999", 0), ("18446744073709551615UL", 0), ("64", 0), ("3", 8)]
 )
 def test_a_shift_by_more_than_a_word_is_wide(shift: str, number: int, tmp_path: Path) -> None:
     found = headers.read(tree(tmp_path, f"{BITS}#if 1 << {shift}\n#endif\n#define TIF_B (1 << {shift})\n"))
@@ -477,3 +477,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(directory / "include/linux/entry-common.h")
     with pytest.raises(UnknownKernelError, match=r"entry-common\.h: no file$"):
         headers.read(directory)
+
+
+def test_a_bit_that_no_word_has(tmp_path: Path) -> None:
+    with pytest.raises(UnknownKernelError, match=r"FAR is bit 4000000000, and a word has 64"):
+        headers.read(tree(tmp_path, f"{BITS}#define TIF_FAR 4000000000U\n"))

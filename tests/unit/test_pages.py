@@ -10,14 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.recordings import row, write
-from tifbpf.recording import pages
+from tifbpf.recording import bounds, pages
+from tifbpf.recording.bounds import Chunk
 from tifbpf.recording.schema import SCHEMA
 
 
-def verified(path: Path, footer: pq.FileMetaData | None = None) -> None:
+def chunks(path: Path) -> tuple[Chunk, ...]:
+    with path.open("rb") as stream:
+        return bounds.chunks(stream)
+
+
+def verified(path: Path, found: tuple[Chunk, ...] | None = None) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        pages.verify(descriptor, footer or pq.read_metadata(path))
+        pages.verify(descriptor, chunks(path) if found is None else found)
     finally:
         os.close(descriptor)
 
@@ -29,19 +35,37 @@ def recording(tmp_path: Path) -> Path:
 
 
 def data_of(path: Path) -> list[tuple[int, int]]:
-    """Where the data of pages is that a checksum covers: what a walk with pyarrow's own sizes leaves."""
+    """Where the data of pages is that a checksum covers."""
     found = []
-    footer = pq.read_metadata(path)
     content = path.read_bytes()
-    for group in range(footer.num_row_groups):
-        for _, _, first, size in pages._chunks(footer, group):
-            position = first
-            while position < first + size:
-                header = pages._header(content[position : first + size], 0)
-                position += header.end
-                found.append((position, position + header.compressed))
-                position += header.compressed
+    for chunk in chunks(path):
+        position = chunk.first
+        while position < chunk.first + chunk.compressed:
+            header = pages._header(content[position : chunk.first + chunk.compressed], 0)
+            position += header.end
+            found.append((position, position + header.compressed))
+            position += header.compressed
     return found
+
+
+def test_chunks_are_what_arrow_says(recording: Path) -> None:
+    footer = pq.read_metadata(recording)
+    columns = [
+        footer.row_group(group).column(place)
+        for group in range(footer.num_row_groups)
+        for place in range(footer.num_columns)
+    ]
+    assert [
+        (chunk.name, chunk.rows, chunk.uncompressed, chunk.compressed) for chunk in chunks(recording)
+    ] == [
+        (
+            column.path_in_schema,
+            column.num_values,
+            column.total_uncompressed_size,
+            column.total_compressed_size,
+        )
+        for column in columns
+    ]
 
 
 def test_what_was_written_is_accepted(recording: Path) -> None:
@@ -49,7 +73,7 @@ def test_what_was_written_is_accepted(recording: Path) -> None:
 
 
 def test_every_flipped_bit_of_the_data_is_found(recording: Path, tmp_path: Path) -> None:
-    footer = pq.read_metadata(recording)
+    found = chunks(recording)
     content = bytearray(recording.read_bytes())
     places = [place for start, end in data_of(recording) for place in range(start, end)]
     assert len(places) > 1_000
@@ -58,15 +82,15 @@ def test_every_flipped_bit_of_the_data_is_found(recording: Path, tmp_path: Path)
         content[place] ^= bit
         (tmp_path / "b.tif.parquet").write_bytes(content)
         with pytest.raises(pages.DamagedPageError, match="does not match its checksum"):
-            verified(tmp_path / "b.tif.parquet", footer)
+            verified(tmp_path / "b.tif.parquet", found)
         content[place] ^= bit
 
 
 def test_a_chunk_that_the_file_does_not_hold(recording: Path) -> None:
-    footer = pq.read_metadata(recording)
+    found = chunks(recording)
     os.truncate(recording, 200)
     with pytest.raises(pages.DamagedPageError):
-        verified(recording, footer)
+        verified(recording, found)
 
 
 def test_pages_without_checksums_are_accepted(tmp_path: Path) -> None:

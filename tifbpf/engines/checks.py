@@ -9,6 +9,7 @@ from tifbpf.recording.buckets import bounds
 from tifbpf.recording.metadata import Coverage
 from tifbpf.recording.paths import ExitPath, classify
 from tifbpf.recording.reader import Recording, damaged
+from tifbpf.text import printable
 
 Line = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ def _check_kind(recording: Recording, kind: Line) -> None:
     }
     coverage = covered.get(kind["context"])
     if coverage is None:
-        raise damaged(path, f"it has rows of a context that it did not cover: {kind['context']}")
+        raise damaged(path, f"it has rows of a context that it did not cover: {printable(kind['context'])}")
     word, syscall_work = kind["word"], kind["syscall_work"]
     wanted, tier = classify(
         metadata.layout, coverage.context, word, syscall_work, slow_only=coverage.slow_only
@@ -51,7 +52,7 @@ def _check_kind(recording: Recording, kind: Line) -> None:
         raise damaged(
             path,
             f"by its own layout a {coverage.context} exit {words} is {tier or wanted}, and a row says "
-            f"{kind['tier'] or kind['path']}",
+            f"{printable(kind['tier'] or kind['path'])}",
         )
     if wanted is not ExitPath.ALL:
         return
@@ -76,7 +77,7 @@ def _check_times(recording: Recording, kinds: Iterable[Line]) -> None:
         if bucket is None:
             continue
         if kind["path"] != ExitPath.SLOW:
-            raise damaged(path, f"it has times of exits that are {kind['path']}")
+            raise damaged(path, f"it has times of exits that are {printable(kind['path'])}")
         if not 0 <= bucket < 64:
             raise damaged(path, f"it has times of a bucket {bucket}")
         least, most = bounds(bucket)

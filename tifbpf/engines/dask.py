@@ -180,7 +180,7 @@ def _parts(paths: Sequence[Location]) -> list[Part]:
     for part in found:
         part.verify()
     # What parts share is sent once, and where their pages are not at all.
-    return interned(dataclasses.replace(part, footer=None) for part in found)
+    return interned(dataclasses.replace(part, chunks=None) for part in found)
 
 
 def _partial(sources: Sequence[Source], *, query: Query) -> pa.Table:

@@ -24,6 +24,9 @@ from tifbpf.recording.remote import Location, file_of
 MEMORY = "600MB"
 """The most that DuckDB takes for sums; beyond, they go to a private temporary directory."""
 
+_BELIEVERS = "statistics_propagation,filter_pushdown"
+"""What makes DuckDB believe a file's statistics of least and greatest values: where these are wrong it leaves
+rows out, and keys come back as others. No query of ours is faster by them."""
 _ROWS = "rows_of"
 _SUMS = "sums_of"
 
@@ -52,6 +55,7 @@ class LocalEngine:
         if threads is not None:
             settings["threads"] = threads
         self._connection = duckdb.connect(config=settings)
+        self._connection.execute(f"SET disabled_optimizers = '{_BELIEVERS}'")
 
     def parts(self, paths: Sequence[Location]) -> list[Part]:
         """Return what the recordings at `paths` say about themselves, in their order.

@@ -13,7 +13,7 @@ from pathlib import Path
 from tifbpf.errors import UnknownKernelError
 from tifbpf.layouts import tiers
 from tifbpf.layouts.macros import Macros
-from tifbpf.layouts.model import Bit, Layout, Mask, Word
+from tifbpf.layouts.model import WIDTH, Bit, Layout, Mask, Word
 from tifbpf.text import printable
 
 _THREAD_INFO = "arch/x86/include/asm/thread_info.h"
@@ -150,6 +150,10 @@ def _option(name: str, value: str) -> tuple[str, str]:
 
 
 def _bits(word: Word, numbers: Mapping[str, int], source: str) -> tuple[Bit, ...]:
+    if beyond := [name for name, number in numbers.items() if number >= WIDTH]:
+        raise UnknownKernelError(
+            f"{source}: {beyond[0]} is bit {numbers[beyond[0]]}, and a word has {WIDTH}; no kernel has these"
+        )
     return tuple(
         Bit(name=name, number=number, word=word, source=source)
         for name, number in sorted(numbers.items(), key=lambda item: item[1])

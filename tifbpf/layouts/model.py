@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
+WIDTH = 64
+"""Bits of a word."""
 NOBODY = "nobody"
 """The handler of a bit that is in a work mask and that nothing handles: known, where None is not known."""
 
@@ -32,7 +35,7 @@ class Bit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     """The kernel's name without its prefix (`TIF_`, `SYSCALL_WORK_BIT_`)."""
-    number: int
+    number: Annotated[int, msgspec.Meta(ge=0, lt=WIDTH)]
     word: Word = Word.TIF
     handler: str | None = None
     """The function that does the bit's work on the way out; NOBODY; None where that is not known."""
@@ -54,7 +57,7 @@ class Mask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     word: Word = Word.TIF
-    value: int
+    value: Annotated[int, msgspec.Meta(ge=0)]
     source: str
 
 
@@ -68,7 +71,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     """`loop`, `syscall_work` or `rseq`."""
     word: Word
-    value: int
+    value: Annotated[int, msgspec.Meta(ge=0)]
     mask: str
     """The mask, or the expression of masks, that `value` comes from."""
     contexts: tuple[Context, ...]

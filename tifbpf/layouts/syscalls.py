@@ -17,6 +17,8 @@ class Abi(StrEnum):
     X32 = "x32"
 
 
+_ABIS = frozenset(map(str, Abi))
+
 NO_SYSCALL = -1
 """`orig_ax` where the kernel forgot the number: rt_sigreturn, or a call that seccomp or a tracer skipped."""
 
@@ -43,10 +45,14 @@ def name(number: int, abi: str) -> str:
 
     >>> name(39, "x86-64"), name(20, "i386"), name(9999, "x86-64"), name(-1, "x86-64")
     ('getpid', 'i386:getpid', 'syscall_9999', 'rt_sigreturn or skipped')
+    >>> name(39, "arm64")
+    'arm64:syscall_39'
     """
     if number == NO_SYSCALL:
         return _NO_SYSCALL_NAME
-    plain = _names(Abi(abi)).get(number, f"syscall_{number}")
+    # A recording may hold an ABI of a later tifbpf's, or of nobody's.
+    known = _names(Abi(abi)) if abi in _ABIS else {}
+    plain = known.get(number, f"syscall_{number}")
     return plain if abi == Abi.X86_64 else f"{abi}:{plain}"
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
+from tifbpf.recording.bounds import read_footer
+
 KEY = b"tifbpf.crc32"
 _DIGITS = 8
 UNKNOWN = b"0" * _DIGITS
@@ -87,18 +89,14 @@ def verify(stream: BinaryIO) -> bool:
 
     Raises:
         ChecksumError: there is, and the file is another.
+        ExcessError: the footer claims to be longer than it can be.
         OSError: it cannot be read.
     """
-    size = stream.seek(0, 2)
-    stream.seek(size - _END)
-    length = int.from_bytes(stream.read(4), "little")
-    if length > size - _END:
-        raise ChecksumError(f"a footer of {length} bytes is longer than the file")
-    stream.seek(size - _END - length)
-    found = stream.read(length).rfind(_ENTRY)
+    footer, size = read_footer(stream)
+    found = footer.rfind(_ENTRY)
     if found < 0:
         return False
-    place = size - _END - length + found + len(_ENTRY)
+    place = size - _END - len(footer) + found + len(_ENTRY)
     stream.seek(0)
     crc = _sum(stream, place, 0)
     wanted = stream.read(_DIGITS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Iterator
 
 import msgspec
 
@@ -283,6 +284,20 @@ def sources(metadata: Metadata) -> tuple[str, ...]:
     return (metadata.id,) if metadata.merged is None else metadata.merged.sources
 
 
+def numbers(value: object) -> Iterator[int]:
+    """Yield every whole number in some metadata, but for those of the layout, which are words."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from numbers(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from numbers(item)
+    elif isinstance(value, msgspec.Struct) and not isinstance(value, Layout):
+        yield from numbers(msgspec.structs.astuple(value))
+
+
 class _Packed(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON in less: most of it is the layout's, which says the same in every file."""
 
@@ -311,6 +326,7 @@ def decode(data: bytes) -> Metadata:
         msgspec.ValidationError: JSON, but not of this shape.
         msgspec.DecodeError: no JSON.
         ValueError: packed, and it cannot be unpacked.
+        RecursionError: nested too deep.
     """
     with contextlib.suppress(msgspec.ValidationError):
         data = _unpacked(msgspec.json.decode(data, type=_Packed).zstd)
@@ -340,5 +356,6 @@ def schema_of(data: bytes) -> int | None:
 
     try:
         return msgspec.json.decode(data, type=_Claim).schema
-    except msgspec.DecodeError:
+    # RecursionError: it is nested too deep, beside the number.
+    except (msgspec.DecodeError, RecursionError):
         return None

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
+from tifbpf.recording.bounds import Chunk
+from tifbpf.recording.thrift import NUMBERS, Compact, ThriftError
 
-_STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
-"""Types of the compact protocol (thrift-compact-protocol.md)."""
-_VARINTS = (_I16, _I32, _I64)
 _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE, _CRC = 2, 3, 4
 """Fields of `PageHeader`."""
-_DEEPEST = 8
-"""A page header nests three structs."""
 
 
 class DamagedPageError(ValueError):
@@ -34,40 +30,27 @@ class _Header(NamedTuple):
     crc: int | None
 
 
-def verify(descriptor: int, metadata: pq.FileMetaData) -> None:
+def verify(descriptor: int, chunks: Iterable[Chunk]) -> None:
     """Check every page of a file against its checksum, where it has one, and its size.
 
     Args:
         descriptor: of the file.
-        metadata: its footer.
+        chunks: where they are, of `tifbpf.recording.bounds.chunks`.
 
     Raises:
         DamagedPageError: one is not what was written, or not where the footer says.
         OSError: the file cannot be read.
     """
-    for group in range(metadata.num_row_groups):
-        for place, name, first, size in _chunks(metadata, group):
-            chunk = os.pread(descriptor, size, first)
-            if len(chunk) != size:
-                raise DamagedPageError(f"the column {name} ends beyond the file")
-            try:
-                uncompressed = _verify(chunk, name)
-            except IndexError:
-                raise DamagedPageError(f"a page of the column {name} is cut short") from None
-            if uncompressed > metadata.row_group(group).column(place).total_uncompressed_size:
-                raise DamagedPageError(f"pages of the column {name} are larger than their footer says")
-
-
-def _chunks(metadata: pq.FileMetaData, group: int) -> Iterator[tuple[int, str, int, int]]:
-    columns = metadata.row_group(group)
-    for place in range(columns.num_columns):
-        column = columns.column(place)
-        # A chunk without a row has a dictionary, and no data page.
-        offsets = (column.dictionary_page_offset or 0, column.data_page_offset)
-        first = min((offset for offset in offsets if offset > 0), default=0)
-        if not first or column.total_compressed_size < 0:
-            raise DamagedPageError(f"the column {column.path_in_schema} has no place in the file")
-        yield place, column.path_in_schema, first, column.total_compressed_size
+    for chunk in chunks:
+        data = os.pread(descriptor, chunk.compressed, chunk.first)
+        if len(data) != chunk.compressed:
+            raise DamagedPageError(f"the column {chunk.name} ends beyond the file")
+        try:
+            uncompressed = _verify(data, chunk.name)
+        except ThriftError as error:
+            raise DamagedPageError(f"a page of the column {chunk.name} has no header: {error}") from None
+        if uncompressed > chunk.uncompressed:
+            raise DamagedPageError(f"pages of the column {chunk.name} are larger than their footer says")
 
 
 def _verify(chunk: bytes, name: str) -> int:
@@ -88,58 +71,10 @@ def _verify(chunk: bytes, name: str) -> int:
 
 def _header(data: bytes, start: int) -> _Header:
     found = {_UNCOMPRESSED_SIZE: -1, _COMPRESSED_SIZE: -1}
-    position, field = start, 0
-    while kind := data[position] & 0xF:
-        delta = data[position] >> 4
-        position += 1
-        if delta:
-            field += delta
+    header = Compact(data, start)
+    for field, kind in header.fields():
+        if kind in NUMBERS and field <= _CRC:
+            found[field] = header.number()
         else:
-            number, position = _varint(data, position)
-            field = number >> 1
-        if kind in _VARINTS and field <= _CRC:
-            number, position = _varint(data, position)
-            found[field] = (number >> 1) ^ -(number & 1)
-        else:
-            position = _skip(data, position, kind, 0)
-    return _Header(position + 1, found[_UNCOMPRESSED_SIZE], found[_COMPRESSED_SIZE], found.get(_CRC))
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise DamagedPageError("a number in a page header has no end")
-
-
-def _skip(data: bytes, position: int, kind: int, depth: int) -> int:
-    """Return where the value ends that begins at `position`."""
-    if depth > _DEEPEST:
-        raise DamagedPageError("a page header nests too deep")
-    if kind in (_TRUE, _FALSE):
-        return position
-    if kind == _BYTE:
-        return position + 1
-    if kind in _VARINTS:
-        return _varint(data, position)[1]
-    if kind == _DOUBLE:
-        return position + 8
-    if kind == _BINARY:
-        length, position = _varint(data, position)
-        return position + length
-    if kind == _STRUCT:
-        while inner := data[position] & 0xF:
-            explicit = not data[position] >> 4
-            position += 1
-            if explicit:
-                position = _varint(data, position)[1]
-            position = _skip(data, position, inner, depth + 1)
-        return position + 1
-    # Lists, sets and maps are in no page header.
-    raise DamagedPageError(f"a page header has a field of type {kind}")
+            header.skip(kind)
+    return _Header(header.position, found[_UNCOMPRESSED_SIZE], found[_COMPRESSED_SIZE], found.get(_CRC))

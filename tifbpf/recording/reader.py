@@ -27,7 +27,8 @@ from tifbpf.errors import (
     InputUnreadableError,
 )
 from tifbpf.layouts.model import Context
-from tifbpf.recording import checksum, pages
+from tifbpf.recording import bounds, checksum, pages
+from tifbpf.recording.bounds import Chunk
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
     FOOTER_KEY,
@@ -37,6 +38,7 @@ from tifbpf.recording.metadata import (
     Metadata,
     Segment,
     decode,
+    numbers,
     schema_of,
     sources,
 )
@@ -82,7 +84,7 @@ class Part:
     path: Location
     metadata: Metadata
     num_rows: int
-    footer: pq.FileMetaData | None
+    chunks: tuple[Chunk, ...] | None
     """Where the pages are; None once somebody has made sure of them."""
     rows_in_file: pa.Table | None
     """The columns as they are in the file; of segments alone, which their recorder may remove at any time."""
@@ -93,11 +95,11 @@ class Part:
         Raises:
             TifbpfError: it is not, or the file cannot be read any more.
         """
-        if self.footer is None or self.rows_in_file is not None:
+        if self.chunks is None or self.rows_in_file is not None:
             return  # as of rows which were read with an eye on that
         try:
             with file_of(self.path).open("rb") as stream:
-                pages.verify(stream.fileno(), self.footer)
+                pages.verify(stream.fileno(), self.chunks)
         except FileNotFoundError as error:
             raise _missing(self.path) from error
         except _UNREADABLE as error:
@@ -279,7 +281,8 @@ def _check_magic(path: Location, stream: BinaryIO) -> None:
 def _parse(path: Location, stream: BinaryIO) -> Part:
     try:
         known = _KEYS | {checksum.KEY} if checksum.verify(stream) else _KEYS
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        chunks = bounds.chunks(stream)
+        file = _opened(stream)
         about = file.metadata.metadata or {}
         footer = about.get(FOOTER_KEY)
         if footer is None:
@@ -292,9 +295,13 @@ def _parse(path: Location, stream: BinaryIO) -> Part:
         metadata = _metadata(path, footer)
         _check_columns(path, file.schema_arrow, _columns(metadata))
         rows = _checked_rows(file, metadata) if metadata.segment is not None else None
-        return Part(path, metadata, file.metadata.num_rows, file.metadata, rows)
+        return Part(path, metadata, file.metadata.num_rows, chunks, rows)
     except _UNREADABLE as error:
         raise damaged(path, _first_line(error)) from error
+
+
+def _opened(stream: BinaryIO) -> pq.ParquetFile:
+    return pq.ParquetFile(stream, page_checksum_verification=True)
 
 
 def _checked_rows(file: pq.ParquetFile, metadata: Metadata) -> pa.Table:
@@ -306,7 +313,8 @@ def _checked_rows(file: pq.ParquetFile, metadata: Metadata) -> pa.Table:
 def _rows_of(path: Location) -> pa.Table:
     try:
         with file_of(path).open("rb") as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            bounds.chunks(stream)
+            file = _opened(stream)
             return _checked_rows(file, _metadata(path, (file.metadata.metadata or {}).get(FOOTER_KEY, b"")))
     except FileNotFoundError as error:
         raise _missing(path) from error
@@ -329,9 +337,13 @@ def _metadata(path: Location, footer: bytes) -> Metadata:
         raise damaged(path, "its footer claims no schema that ever was")
     try:
         metadata = decode(footer)
-    # ValueError: no JSON, no text, or packed by nobody.
-    except ValueError as error:
+    # ValueError: no JSON, no text, or packed by nobody. RecursionError: lists in lists, and so on.
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"its footer cannot be read: {_first_line(error)}") from error
+    if any(not -(1 << 63) <= number < 1 << 63 for number in numbers(metadata)):
+        raise damaged(path, "its footer has a number of more than 64 bits")
+    if any(number < 0 for number in numbers(metadata.totals)):
+        raise damaged(path, "its footer has a total below zero")
     if sorted(coverage.context for coverage in metadata.contexts) != sorted(Context):
         raise damaged(path, "its footer does not say how each of the three contexts was observed")
     if unknown := set(metadata.dimensions) - set(DIMENSIONS):

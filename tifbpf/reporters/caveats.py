@@ -105,11 +105,12 @@ def _sampled(metadata: Metadata) -> Iterator[Caveat]:
     if sampling.every > 1 or sampling.steps:
         every = [sampling.every, *(step.every for step in sampling.steps)]
         least, most = numbers.part(max(every)), numbers.part(min(every))
+        asked = "" if sampling.max_overhead is None else f"--max-overhead {sampling.max_overhead:g}: "
         text = (
             f"{least} of the time was recorded"
             if least == most
             else f"Between {least} and {most} of the time was recorded, as the recorder's own cost allowed "
-            f"(--max-overhead {sampling.max_overhead:g}: {len(sampling.steps)} change"
+            f"({asked}{len(sampling.steps)} change"
             f"{'s'[: len(sampling.steps) != 1]})"
         )
         yield Caveat(
