@@ -5,6 +5,7 @@ Reads /sys/kernel/btf/vmlinux through libbpf, which holds about 6 MB while a `Ke
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -59,6 +60,22 @@ class _Enumerator64(ctypes.Structure):
     _fields_ = (("name", ctypes.c_uint32), ("low", ctypes.c_uint32), ("high", ctypes.c_uint32))
 
 
+_held: list[int] | None = None
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Load it once for all that is opened, and closed again, within: it takes some 8 ms."""
+    global _held
+    before, _held = _held, []
+    try:
+        yield
+    finally:
+        for handle in _held:
+            libbpf.library().btf__free(handle)
+        _held = before
+
+
 class KernelTypes:
     """The running kernel's BTF, open until `close()` or the end of a `with`."""
 
@@ -70,6 +87,11 @@ class KernelTypes:
             NoLibbpfError: libbpf is not installed.
         """
         self._library = libbpf.library()
+        self._btf: int | None = _held[0] if _held else self._load()
+        if _held == []:
+            _held.append(self._btf)
+
+    def _load(self) -> int:
         handle = self._library.btf__load_vmlinux_btf()
         code = ctypes.get_errno()
         # libbpf 0 returns an error pointer, the last page of the address space, instead of null.
@@ -79,13 +101,13 @@ class KernelTypes:
                 f"the kernel's BTF cannot be read ({reason}): install the headers of this kernel, "
                 "or boot one with CONFIG_DEBUG_INFO_BTF=y"
             )
-        self._btf: int | None = handle
+        return int(handle)
 
     def close(self) -> None:
         """Free the memory; harmless when done twice."""
-        if self._btf is not None:
+        if self._btf is not None and self._btf not in (_held or ()):
             self._library.btf__free(self._btf)
-            self._btf = None
+        self._btf = None
 
     def __enter__(self) -> Self:
         return self

@@ -103,6 +103,19 @@ def effective() -> frozenset[int]:
     return _capabilities("CapEff", _OWN)
 
 
+def act_as_nobody() -> None:
+    """Be user 0 to no look at the effective user, with all the capabilities that we have; it can be undone.
+
+    Raises:
+        OSError: we may not, or there is no such user in this namespace.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    have, use = permitted(), effective()
+    os.seteuid(_NOBODY)
+    # The kernel took them from the effective ones.
+    _set_capabilities(libc, effective=use, permitted=have)
+
+
 def become(
     account: Account,
     *,

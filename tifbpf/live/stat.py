@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from tifbpf.errors import ExitCode, OutputUnwritableError, TifbpfError
-from tifbpf.recorder import arrow
 from tifbpf.recorder.options import Options
 from tifbpf.recording.metadata import Metadata
 
@@ -51,7 +50,6 @@ def stat(
         _report(told, Path(f"/proc/self/fd/{recording.fileno()}"), stderr=bool(command))
     os.close(told)
     try:
-        arrow.load()
         from tifbpf.recorder.record import record
 
         ending, _ = record(

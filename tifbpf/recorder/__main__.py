@@ -15,7 +15,6 @@ import msgspec
 
 from tifbpf.conditions.model import Condition
 from tifbpf.errors import run_and_exit
-from tifbpf.recorder import arrow
 from tifbpf.recorder.options import Options
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ def _path(kind: type, value: str) -> Path:
 
 def main(job: Job) -> int:
     """Do `job`; return the exit code."""
-    arrow.load()
     from tifbpf.conditions.text import exit_code, lines
     from tifbpf.recorder.basis import lines as basis
     from tifbpf.recorder.guard import Guard

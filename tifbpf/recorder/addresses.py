@@ -22,6 +22,9 @@ _ALL_EXITS = (
     "syscall_exit_to_user_mode_work",
 )
 """What calls the handlers of the work, on any kernel with C entry code, from whatever context."""
+_RENAMED = ("bpf_probe_read_kernel", "bpf_probe_read_kernel_str")
+"""The helpers that bcc calls otherwise where it does not know whether the kernel has them; see
+`compiler._without_kallsyms`."""
 _NUMBERS = {context: f"CONTEXT_{context.name}" for context in Context}
 
 
@@ -35,12 +38,14 @@ class Addresses:
         exits = [place for name, place in places.items() if name in _FROM_EXIT]
         self.text = "\n".join(
             [
+                *(f"#undef {name}" for name in _RENAMED if name in places),
                 f"#define ENTRY_CONTEXT(a) ({_classes(stubs)})",
                 f"#define FROM_EXIT(a) ({_within(exits)})",
                 f"#define IN_EXIT(a) ({_within_unbranched(every)})",
             ]
         )
-        """Definitions for probes/hooks.h: a context for an address, and whether it is in an exit."""
+        """Definitions for probes/hooks.h: a context for an address, and whether it is in an exit; and the
+        kernel's own helpers, where it has them."""
 
     def of(self, symbol: str) -> int:
         """Return where a function begins.
@@ -62,7 +67,7 @@ _IN_EXIT = frozenset(part for name in _ALL_EXITS for part in (name, cold(name)))
 
 def find(symbols: Iterable[str]) -> Addresses:
     """Look up `symbols`, the exits and the entry stubs."""
-    found = kallsyms.find({*symbols, *_IN_EXIT}).places or {}
+    found = kallsyms.find({*symbols, *_IN_EXIT, *_RENAMED}).places or {}
     return Addresses(found, entry_stubs.find())
 
 

@@ -8,12 +8,16 @@ with the descriptors of all programs, then of all maps, in the order of the requ
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import socket
 import sys
 from typing import Any
 
 import msgspec
+
+from tifbpf.host import unprivileged
 
 # What one SCM_RIGHTS message carries: net/core/scm.h, SCM_MAX_FD.
 MAX_DESCRIPTORS = 253
@@ -54,11 +58,22 @@ class _RefusedError(Exception):
         self.program = program
 
 
+def _without_kallsyms() -> None:
+    """Let bcc not read all of kallsyms, which takes longer than to compile: it does so for user 0 alone.
+
+    It looks for bpf_probe_read_kernel there (DoMiscWorkAround in frontends/clang/b_frontend_action.cc), which
+    it calls bpf_probe_read where it does not find it. `addresses.Addresses.text` makes that good.
+    """
+    with contextlib.suppress(OSError):
+        unprivileged.act_as_nobody()
+
+
 def _compile(request: Request) -> tuple[list[int], object]:
     if request.kernel_source is not None:
         os.environ["BCC_KERNEL_SOURCE"] = request.kernel_source
     from bcc import BPF
 
+    _without_kallsyms()
     # bcc would attach, here and now, what has a name such as kfunc__…; which program it was that the kernel
     # refused then, it does not say.
     unattached = type("Unattached", (BPF,), {"_trace_autoload": lambda _: None})
@@ -77,6 +92,9 @@ def _compile(request: Request) -> tuple[list[int], object]:
 
 
 def _main(channel: socket.socket) -> None:
+    # While we wait for the request; whatever is wrong with it is told below.
+    with contextlib.suppress(Exception):
+        importlib.import_module("bcc")
     request = msgspec.json.decode(_read_line(channel), type=Request)
     descriptors: list[int] = []
     module = None

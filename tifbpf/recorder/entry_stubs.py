@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from tifbpf.host import kallsyms
 from tifbpf.layouts.model import Context
-
-_KALLSYMS = Path("/proc/kallsyms")
 
 _STUBS = {
     # DEFINE_IDTENTRY* (arch/x86/include/asm/idtentry.h), since Linux 5.8. What a Xen PV guest gets instead of
@@ -46,13 +45,13 @@ class Range(msgspec.Struct, frozen=True):
     context: Context
 
 
-def find(path: Path = _KALLSYMS) -> tuple[Range, ...]:
+def find(path: Path = kallsyms.KALLSYMS) -> tuple[Range, ...]:
     """Return the ranges, neighbours made one, those of system calls first; () where kallsyms hides addresses.
 
     FRED's stubs are none of them: they are entered for everything.
     """
     try:
-        ranges = sorted(_ranges(path.read_bytes()))
+        ranges = sorted(_ranges(kallsyms.text(path)))
     except OSError:
         return ()
     merged: list[tuple[int, int, Context]] = []
@@ -65,19 +64,19 @@ def find(path: Path = _KALLSYMS) -> tuple[Range, ...]:
     return tuple(sorted((Range(*part) for part in merged), key=lambda part: order.index(part.context)))
 
 
-def _ranges(kallsyms: bytes) -> Iterator[tuple[int, int, Context]]:
-    for match in _LINE.finditer(kallsyms):
+def _ranges(text: bytes) -> Iterator[tuple[int, int, Context]]:
+    for match in _LINE.finditer(text):
         start = int(match[1], 16)
-        end = _next_address(kallsyms, match.end(), start)
+        end = _next_address(text, match.end(), start)
         if start and end is not None:
             yield start, end, Context[str(match.lastgroup)]
 
 
-def _next_address(kallsyms: bytes, position: int, start: int) -> int | None:
+def _next_address(text: bytes, position: int, start: int) -> int | None:
     """Return the address of the first symbol behind `position` that is not an alias."""
-    while 0 <= position < len(kallsyms):
-        address = int(kallsyms[position : position + 16], 16)
+    while 0 <= position < len(text):
+        address = int(text[position : position + 16], 16)
         if address != start:
             return address
-        position = kallsyms.find(b"\n", position) + 1 or -1
+        position = text.find(b"\n", position) + 1 or -1
     return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -89,6 +92,91 @@ def load(
     )
 
 
+class _Compiler:
+    """The compiling child, for one request; a context manager."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        """Start it; it loads what it compiles with until it is asked.
+
+        Args:
+            meanwhile: what to do here while it compiles.
+        """
+        self._meanwhile = meanwhile
+        self._channel, theirs = socket.socketpair()
+        # A file, not a pipe: clang may complain at length before anybody reads.
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the channel)
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", compiler.__name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Without a request, the end of the channel ends it.
+        self._channel.close()
+        self._child.wait()
+        self._complaints.close()
+
+    def compile(self, request: compiler.Request) -> Loaded:
+        """Take over programs and maps; once.
+
+        Raises:
+            ProgramRefusedError: the kernel refuses to load a program.
+            BpfRefusedError: it does not compile.
+        """
+        self._channel.sendall(msgspec.json.encode(request) + b"\n")
+        self._meanwhile()
+        data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, compiler.MAX_DESCRIPTORS)
+        self._child.wait()
+        self._complaints.seek(0)
+        complaints = self._complaints.read()
+        if not data:
+            cause = _first_line(complaints) or _end(self._child.returncode)
+            raise BpfRefusedError(f"the compiler of the BPF programs died: {cause}; see `tifbpf doctor`")
+        reply = msgspec.json.decode(data, type=compiler.Reply)
+        if reply.error is not None:
+            detail = _first_line(complaints)
+            told = f"{reply.error}{f' ({detail})' if detail else ''}; see `tifbpf doctor`"
+            if reply.program is not None:
+                raise ProgramRefusedError(
+                    f"the kernel refused the program {reply.program}: {told}", reply.program
+                )
+            raise BpfRefusedError(f"the BPF programs were refused: {told}")
+        names = [*request.programs, *request.maps]
+        by_name = dict(zip(names, descriptors, strict=True))
+        return Loaded(
+            programs={name: by_name[name] for name in request.programs},
+            maps={name: by_name[name] for name in request.maps},
+        )
+
+
+_prepared: list[_Compiler] = []
+
+
+@contextlib.contextmanager
+def prepared(meanwhile: Callable[[], object]) -> Iterator[None]:
+    """Have a child that is ready by the time when there is something to compile.
+
+    Args:
+        meanwhile: what to do here while it compiles, which takes some 100 ms.
+    """
+    _prepared.append(_Compiler(meanwhile))
+    try:
+        yield
+    finally:
+        while _prepared:
+            with _prepared.pop():
+                pass
+
+
 def run(request: compiler.Request) -> Loaded:
     """Compile in a child and take over programs and maps.
 
@@ -96,40 +184,8 @@ def run(request: compiler.Request) -> Loaded:
         ProgramRefusedError: the kernel refuses to load a program.
         BpfRefusedError: it does not compile.
     """
-    ours, theirs = socket.socketpair()
-    # A file, not a pipe: clang may complain at length before anybody reads.
-    with ours, tempfile.TemporaryFile() as stderr:
-        with theirs:
-            child = subprocess.Popen(
-                [sys.executable, "-m", compiler.__name__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
-        ours.sendall(msgspec.json.encode(request) + b"\n")
-        data, descriptors, _, _ = socket.recv_fds(ours, 65536, compiler.MAX_DESCRIPTORS)
-        child.wait()
-        stderr.seek(0)
-        complaints = stderr.read()
-    if not data:
-        cause = _first_line(complaints) or _end(child.returncode)
-        raise BpfRefusedError(f"the compiler of the BPF programs died: {cause}; see `tifbpf doctor`")
-    reply = msgspec.json.decode(data, type=compiler.Reply)
-    if reply.error is not None:
-        detail = _first_line(complaints)
-        told = f"{reply.error}{f' ({detail})' if detail else ''}; see `tifbpf doctor`"
-        if reply.program is not None:
-            raise ProgramRefusedError(
-                f"the kernel refused the program {reply.program}: {told}", reply.program
-            )
-        raise BpfRefusedError(f"the BPF programs were refused: {told}")
-    names = [*request.programs, *request.maps]
-    by_name = dict(zip(names, descriptors, strict=True))
-    return Loaded(
-        programs={name: by_name[name] for name in request.programs},
-        maps={name: by_name[name] for name in request.maps},
-    )
+    with _prepared.pop() if _prepared else _Compiler(lambda: None) as child:
+        return child.compile(request)
 
 
 def _end(code: int) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from tifbpf.errors import ReadFailedError
 from tifbpf.host import bcc, privileges, unprivileged
-from tifbpf.recorder import workload
+from tifbpf.recorder import arrow, workload
 from tifbpf.recorder.bpf import Descriptor, enable_run_times
 from tifbpf.recorder.drop import drop
 from tifbpf.recorder.guard import Guard
@@ -87,7 +87,7 @@ def record(
                 command=child.pid if child else None,
                 run_times=options.max_overhead is not None,
             )
-        session = stack.enter_context(Session(options))
+        session = stack.enter_context(Session(options, meanwhile=arrow.load))
         if on_attached is not None:
             on_attached(session.metadata())
         if guard is not None:

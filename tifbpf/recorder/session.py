@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +14,9 @@ import msgspec
 
 import tifbpf
 from tifbpf.errors import ReadFailedError, TifbpfError
+from tifbpf.host import btf, kallsyms
 from tifbpf.layouts.model import Word
-from tifbpf.recorder import effects, layout
+from tifbpf.recorder import effects, layout, loader
 from tifbpf.recorder.bpf import Program
 from tifbpf.recorder.coverage import coverage
 from tifbpf.recorder.drain import Interval
@@ -62,9 +63,15 @@ class Session:
         TifbpfError: whatever this host lacks or refuses, or how it contradicts its layout.
     """
 
-    def __init__(self, options: Options) -> None:
-        """Take the options; nothing happens before the `with`."""
+    def __init__(self, options: Options, *, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Take the options; nothing happens before the `with`.
+
+        Args:
+            options: what to record.
+            meanwhile: what to do while the programs are compiled.
+        """
         self._options = options
+        self._meanwhile = meanwhile
         self._id = str(uuid.uuid4())
         self._totals = Totals()
         self._began_ns = self._last_ns = self._epoch_ns = 0
@@ -76,6 +83,11 @@ class Session:
         )
 
     def __enter__(self) -> Self:
+        with loader.prepared(self._meanwhile), kallsyms.held(), btf.held():
+            self._enter()
+        return self
+
+    def _enter(self) -> None:
         options = self._options
         facts = layout.host_facts(setters=options.setters)
         established = layout.establish_running(options.headers, facts)
@@ -99,7 +111,6 @@ class Session:
             # Somebody else's bit was there before ours, makes exits slow without us, and counts.
             ours=Words() if self._somebody_elses else own_bit,
         )
-        return self
 
     def _observer_effects(self) -> tuple[ObserverEffect, ...]:
         if self._tracer_bit is None:

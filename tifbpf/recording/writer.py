@@ -6,27 +6,22 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tifbpf.errors import OutputUnwritableError
-from tifbpf.layouts.model import Context
-from tifbpf.recording import parquet
-from tifbpf.recording.columns import column
 from tifbpf.recording.exits import ExitClass
-from tifbpf.recording.metadata import Metadata, Segment, encode
-from tifbpf.recording.paths import ExitPath, classify
+from tifbpf.recording.metadata import Metadata, Segment
 from tifbpf.recording.place import WHOLE, Place
-from tifbpf.recording.schema import SCHEMA
-from tifbpf.recording.weights import schema_for, with_weights
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tifbpf.recording.tables import Growing
 
 SUFFIX = ".tif.parquet"
-
-# Arrow's own allocator keeps 4 MB more to itself; a recorder writes little, and lives long.
-pa.set_memory_pool(pa.system_memory_pool())
 
 _ROLL_UP = 64
 """So many flushes become one segment: a day at one a second leaves 1,400 files, not 86,400."""
@@ -85,7 +80,9 @@ class RecordingWriter:
         number = self._flushes
         segment = Segment(first=number, number=number, recorder_pid=recorder[0], recorder_start=recorder[1])
         footer = msgspec.structs.replace(metadata, complete=False, ended="recording", segment=segment)
-        table = with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
+        table = _tables().table(
+            rows, start_ns=start_ns, interval_ns=interval_ns, metadata=metadata, every=every
+        )
         name = f"{number:06}{SUFFIX}"
         try:
             self._write([table], footer, name)
@@ -150,9 +147,8 @@ class RecordingWriter:
         self.place.close()
 
     def _read(self, name: str) -> pa.Table:
-        # Not pq.read_table(), which brings in pyarrow.dataset: half a recorder's memory again.
-        with self.place.open(name) as stream, pq.ParquetFile(stream) as file:
-            return file.read()
+        with self.place.open(name) as stream:
+            return _tables().read(stream)
 
     def _write(self, tables: Iterable[pa.Table], metadata: Metadata, name: str) -> None:
         """Write a segment in one step: a temporary name, the disk, the rename."""
@@ -168,7 +164,7 @@ class RecordingWriter:
     ) -> None:
         try:
             with self.place.create(temporary) as stream:
-                parquet.write(stream, tables, schema_for(metadata), encode(metadata))
+                _tables().write(stream, tables, metadata)
                 stream.flush()
                 os.fsync(stream.fileno())
             put()
@@ -184,7 +180,7 @@ class UnnamedWriter:
     def __init__(self, stream: BinaryIO) -> None:
         """Write to `stream`, which the caller closes."""
         self._stream = stream
-        self._writer: parquet.Writer | None = None
+        self._file: Growing | None = None
 
     def flush(
         self,
@@ -202,10 +198,12 @@ class UnnamedWriter:
             OutputUnwritableError: it cannot be written.
         """
         try:
-            if self._writer is None:
-                self._writer = parquet.Writer(self._stream, schema_for(metadata))
-            table = with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
-            self._writer.write(table.replace_schema_metadata(None))
+            tables = _tables()
+            if self._file is None:
+                self._file = tables.Growing(self._stream, metadata)
+            self._file.add(
+                tables.table(rows, start_ns=start_ns, interval_ns=interval_ns, metadata=metadata, every=every)
+            )
         except OSError as error:
             raise _not_kept(error) from error
 
@@ -216,8 +214,7 @@ class UnnamedWriter:
             OutputUnwritableError: it cannot be written.
         """
         try:
-            writer = self._writer or parquet.Writer(self._stream, schema_for(metadata))
-            writer.finish(encode(metadata))
+            (self._file or _tables().Growing(self._stream, metadata)).finish(metadata)
             self._stream.flush()
         except OSError as error:
             raise _not_kept(error) from error
@@ -250,21 +247,8 @@ def _removed(segments: Path) -> OutputUnwritableError:
     )
 
 
-def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata: Metadata) -> pa.Table:
-    slow_only = {coverage.context: coverage.slow_only for coverage in metadata.contexts}
-    classified: dict[tuple[Context, int | None, int | None], tuple[ExitPath, str | None]] = {}
-    columns: dict[str, list[Any]] = {field.name: [] for field in SCHEMA}
-    given = [(field, columns[field]) for field in ExitClass.__struct_fields__]
-    for row in rows:
-        for field, values in given:
-            values.append(getattr(row, field))
-        words = (row.context, row.word, row.syscall_work)
-        if words not in classified:
-            classified[words] = classify(metadata.layout, *words, slow_only=slow_only[row.context])
-        path, tier = classified[words]
-        columns["path"].append(path)
-        columns["tier"].append(tier)
-    length = len(columns["word"])
-    columns["time"] = [start_ns] * length
-    columns["interval_ns"] = [interval_ns] * length
-    return pa.table([column(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+def _tables() -> ModuleType:
+    # Arrow takes 60 ms to load: whoever records is attached meanwhile.
+    from tifbpf.recording import tables
+
+    return tables
