@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tifbpf.host import libbpf
-from tifbpf.recorder.abi import SETTINGS, UNMEASURED, ClassKey, Counters, KeyCodec
-from tifbpf.recorder.drain import CpuClass, Tally
+from tifbpf.recorder.abi import SETTINGS, UNMEASURED, Counters, KeyCodec
 from tifbpf.recorder.legacy import LegacyCollector
 from tifbpf.recorder.legacy_maps import PlainMap, pass_over_cpus
 
@@ -77,15 +76,24 @@ def test_two_intervals() -> None:
         seen(0, 1, seen=2)
         first = collector.take()
         assert maps["settings"].lookup(bytes(4)) == SETTINGS.pack(1, 77, 0, 0)
-        assert first.classes == {
-            CpuClass(ClassKey(0x4, 0, 0, comm=b"make".ljust(16, b"\0")), 1): Tally(5),
-            CpuClass(ClassKey(0x8, 0, 1, comm=b"cc1".ljust(16, b"\0")), 0): Tally(2),
-        }
+        assert first.classes.key.comm is not None
+        assert first.classes.cpu is not None
+        assert {
+            (word, context, comm.rstrip(b"\0"), cpu, count)
+            for word, context, comm, cpu, count in zip(
+                first.classes.key.word,
+                first.classes.key.context,
+                first.classes.key.comm,
+                first.classes.cpu,
+                first.classes.count,
+                strict=True,
+            )
+        } == {(0x4, 0, b"make", 1, 5), (0x8, 1, b"cc1", 0, 2)}
         assert (first.seen, first.recorded, first.map_full, first.filtered) == (8, 7, 1, 9)
-        assert collector.take().classes == {}
+        assert list(collector.take().classes.count) == []
         # The first set again: what it counted before does not count twice.
         seen(0, 0, seen=7, map_full=1, filtered=9)
         maps["classes0"].update(KEY.pack(0x2, 0, b"", 0, 0, UNMEASURED, 1), struct.pack("<Q", 1))
         third = collector.take()
         assert (third.seen, third.recorded, third.map_full, third.filtered) == (1, 1, 0, 0)
-        assert [key.key.word for key in third.classes] == [0x2]
+        assert list(third.classes.key.word) == [0x2]

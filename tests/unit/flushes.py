@@ -8,7 +8,7 @@ from typing import Any
 from tests.unit.recordings import SECOND_NS, START_NS, metadata
 from tifbpf.layouts.model import Context
 from tifbpf.recorder.session import Flush
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.exits import ExitClass, ExitClasses
 
 SIGPENDING, NOTIFY_RESUME, NEED_RESCHED = 0x2, 0x1, 0x10
 SYSCALL_TRACE = 0x4
@@ -29,7 +29,7 @@ def exits(
 
 def flush(rows: Iterable[ExitClass], *, seconds: float = 1.0, every: int = 1, **given: Any) -> Flush:
     return Flush(
-        rows=list(rows),
+        rows=ExitClasses.of(rows),
         start_ns=START_NS,
         interval_ns=round(seconds * SECOND_NS),
         every=every,

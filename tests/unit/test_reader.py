@@ -27,6 +27,7 @@ from tifbpf.errors import (
     TifbpfError,
 )
 from tifbpf.layouts.model import Context, Word
+from tifbpf.recording.exits import ExitClass, ExitClasses
 from tifbpf.recording.metadata import (
     SCHEMA_VERSION,
     Attempt,
@@ -42,7 +43,7 @@ from tifbpf.recording.metadata import (
 )
 from tifbpf.recording.reader import Recording, State
 from tifbpf.recording.schema import SCHEMA
-from tifbpf.recording.writer import ExitClass, RecordingWriter
+from tifbpf.recording.writer import RecordingWriter
 
 ROWS = [row(0x0, 90), row(0x2, 10)]
 SLOW_ONLY = (build.slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
@@ -124,7 +125,7 @@ def test_what_the_writer_writes_is_read(tmp_path: Path) -> None:
     about = metadata(totals=Totals(seen=10, recorded=10), dimensions=("comm",))
     for number in range(2):
         writer.flush(
-            classes if number == 0 else [],
+            ExitClasses.of(classes if number == 0 else []),
             start_ns=build.START_NS,
             interval_ns=SECOND_NS,
             metadata=about,
@@ -566,7 +567,7 @@ class TestSegments:
         about: Metadata = metadata(host=msgspec.structs.replace(metadata().host, name=socket.gethostname()))
         for number in range(130):  # rolled up once and once again
             writer.flush(
-                [ExitClass(context=Context.SYSCALL, word=2, syscall_work=0, count=1)],
+                ExitClasses.of([ExitClass(context=Context.SYSCALL, word=2, syscall_work=0, count=1)]),
                 start_ns=build.START_NS + number * SECOND_NS,
                 interval_ns=SECOND_NS,
                 metadata=msgspec.structs.replace(
@@ -592,7 +593,7 @@ class TestSegments:
                     duration_ns=number * SECOND_NS,
                 )
                 writer.flush(
-                    [ExitClass(context=Context.SYSCALL, word=2, syscall_work=0, count=1)],
+                    ExitClasses.of([ExitClass(context=Context.SYSCALL, word=2, syscall_work=0, count=1)]),
                     start_ns=build.START_NS + number * SECOND_NS,
                     interval_ns=SECOND_NS,
                     metadata=about,

@@ -13,7 +13,7 @@ from tests.unit import recordings as build
 from tests.unit.recordings import load
 from tifbpf.errors import InputDamagedError
 from tifbpf.layouts.model import Context
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.exits import ExitClass, ExitClasses
 from tifbpf.recording.metadata import Sampling, Step, Totals
 from tifbpf.recording.weights import looked_at
 from tifbpf.recording.writer import RecordingWriter
@@ -127,7 +127,7 @@ def test_what_the_recorder_writes_is_what_is_read(tmp_path: Path) -> None:
     writer = RecordingWriter(output, force=False)
     for number, (every, count) in enumerate([(1, 3), (2, 5)]):
         writer.flush(
-            [ExitClass(context=Context.SYSCALL, word=0, syscall_work=0, count=count)],
+            ExitClasses.of([ExitClass(context=Context.SYSCALL, word=0, syscall_work=0, count=count)]),
             start_ns=build.START_NS + number * SECOND,
             interval_ns=SECOND // every,
             metadata=about,

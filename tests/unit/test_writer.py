@@ -11,9 +11,10 @@ from tests.unit.recordings import START_NS, metadata, slow_only, syscalls_only
 from tifbpf.errors import OutputExistsError, OutputUnwritableError
 from tifbpf.layouts.model import Context
 from tifbpf.recording import writer
+from tifbpf.recording.exits import ExitClass, ExitClasses
 from tifbpf.recording.metadata import FOOTER_KEY, Metadata, decode
 from tifbpf.recording.place import segments_directory
-from tifbpf.recording.writer import ExitClass, RecordingWriter
+from tifbpf.recording.writer import RecordingWriter
 
 SIGPENDING = 0x2
 NEED_FPU_LOAD = 0x80000
@@ -29,7 +30,7 @@ def rows() -> list[ExitClass]:
 
 def flush(to: RecordingWriter, given: list[ExitClass] | None = None) -> None:
     to.flush(
-        rows() if given is None else given,
+        ExitClasses.of(rows() if given is None else given),
         start_ns=START_NS,
         interval_ns=10,
         metadata=metadata(),
@@ -76,7 +77,7 @@ def test_rows_of_a_route_that_sees_slow_exits_only(tmp_path: Path) -> None:
         ExitClass(context=Context.SYSCALL, word=None, syscall_work=None, count=50, comm="a"),
     ]
     recording = RecordingWriter(output, force=False)
-    recording.flush(given, start_ns=START_NS, interval_ns=10, metadata=about, recorder=(1, 2))
+    recording.flush(ExitClasses.of(given), start_ns=START_NS, interval_ns=10, metadata=about, recorder=(1, 2))
     recording.finish(about)
     names = ("word", "path", "tier", "count", "latency_log2", "ns", "ns_max", "comm")
     assert [tuple(row[name] for name in names) for row in pq.read_table(output).to_pylist()] == [

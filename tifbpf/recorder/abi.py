@@ -6,9 +6,9 @@ The structs mirror probes/exits.h; a live test compares their sizes with what th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -110,6 +110,33 @@ class ClassKey(NamedTuple):
     abi: int | None = None
 
 
+class KeyColumns(NamedTuple):
+    """Many keys: their members, each as a column; None for what was not asked for."""
+
+    word: Sequence[int]
+    syscall_work: Sequence[int]
+    context: Sequence[int]
+    all: Sequence[int]
+    latency_log2: Sequence[int]
+    cgroup: Sequence[int] | None = None
+    comm: Sequence[bytes] | None = None
+    pid: Sequence[int] | None = None
+    syscall: Sequence[int] | None = None
+    abi: Sequence[int] | None = None
+
+    @classmethod
+    def of(cls, keys: Iterable[ClassKey]) -> Self:
+        """Return the columns of keys with the same dimensions."""
+        columns = list(zip(*keys, strict=True)) or [()] * len(cls._fields)
+        return cls._make(None if column[:1] == (None,) else column for column in columns)
+
+    def at(self, rows: Sequence[int]) -> Self:
+        """Return these rows, in this order."""
+        chosen = (column and tuple(map(column.__getitem__, rows)) for column in self)
+        # mypy cannot see that each column stays what it is.
+        return type(self)(*chosen)  # type: ignore[arg-type]
+
+
 class KeyCodec:
     """struct class_key for one choice of dimensions."""
 
@@ -123,12 +150,22 @@ class KeyCodec:
         for dimension in self.dimensions:
             fields += ["syscall", "abi"] if dimension is Dimension.SYSCALL else [dimension.name.lower()]
         fields += ["context", "all", "latency_log2"]
+        self._fields = fields
         self._order = [ClassKey._fields.index(field) for field in fields]
 
     @property
     def size(self) -> int:
         """Bytes."""
         return self._struct.size
+
+    def encode(self, key: ClassKey) -> bytes:
+        """Return a key that has a value for each dimension."""
+        return self._struct.pack(*(key[index] for index in self._order))
+
+    def columns(self, keys: bytearray) -> KeyColumns:
+        """Return a batch of keys, column by column."""
+        columns = list(zip(*self._struct.iter_unpack(keys), strict=True)) or [()] * len(self._fields)
+        return KeyColumns(**dict(zip(self._fields, columns, strict=True)))
 
     def decode(self, keys: memoryview) -> Iterator[ClassKey]:
         """Yield the keys of a batch."""

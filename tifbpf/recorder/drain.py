@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 import msgspec
 
 from tifbpf.recorder.abi import (
-    CLASS_VALUE,
     SETTINGS,
-    TIMED_CLASS_VALUE,
     USER_REGS_PLACES,
     ClassKey,
     ContextNumber,
@@ -21,31 +17,10 @@ from tifbpf.recorder.abi import (
     SampledCounters,
 )
 from tifbpf.recorder.bpf import GracePeriod, Map, PerCpuHash, possible_cpus
+from tifbpf.recorder.classes import Classes, of_map
 
 SETS = 2
 _ZERO = bytes(4)
-
-
-class CpuClass(msgspec.Struct, frozen=True):
-    """A class of exits on one CPU; `cpu` is None where CPUs were added up."""
-
-    key: ClassKey
-    cpu: int | None
-
-
-class Tally(msgspec.Struct):
-    """What a class comes to."""
-
-    count: int = 0
-    ns: int = 0
-    """In the slowpath together; 0 where the class's key says that nobody measured."""
-    ns_max: int = 0
-
-    def add(self, count: int, ns: int = 0, ns_max: int = 0) -> None:
-        """Add exits."""
-        self.count += count
-        self.ns += ns
-        self.ns_max = max(self.ns_max, ns_max)
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -68,7 +43,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
     flipped_ns: int
     """Its end, by the monotonic clock."""
-    classes: dict[CpuClass, Tally]
+    classes: Classes
     seen: int
     recorded: int
     filtered: int
@@ -124,7 +99,7 @@ class Collector:
         self._self_tgid = 0
         self._check_tgid = 0
         self._user_regs = USER_REGS_PLACES[0]
-        self._value = TIMED_CLASS_VALUE if classes[0].value_size == TIMED_CLASS_VALUE.size else CLASS_VALUE
+        self._value_size = classes[0].value_size
         self._grace = GracePeriod()
         self._before = {index: self._read_counters(index) for index in range(SETS * len(ContextNumber))}
         self._skipped_before = skipped()
@@ -173,40 +148,36 @@ class Collector:
         self._grace.wait()
 
     def _read(self, which: int, flipped_ns: int) -> Interval:
-        classes: defaultdict[CpuClass, Tally] = defaultdict(Tally)
+        keys, values = bytearray(), bytearray()
         sums = dict.fromkeys(SampledCounters.__struct_fields__, 0)
         for number in ContextNumber:
             index = which * len(ContextNumber) + number
             now = self._read_counters(index)
-            for cpu, (new, old) in enumerate(zip(now, self._before[index], strict=True)):
-                for name in sums:
-                    sums[name] += getattr(new, name) - getattr(old, name)
-                if plain := new.plain - old.plain:
-                    key = ClassKey(self._plain[0], self._plain[1], number)
-                    classes[self._class(key, cpu)].add(plain)
-                if plain := new.all_plain - old.all_plain:
-                    classes[self._class(ClassKey(0, 0, number, all=1), cpu)].add(plain)
+            counted = list(zip(now, self._before[index], strict=True))
+            for name in sums:
+                sums[name] += sum(getattr(new, name) - getattr(old, name) for new, old in counted)
+            for key, plain in (
+                (ClassKey(*self._plain, number), [new.plain - old.plain for new, old in counted]),
+                (ClassKey(0, 0, number, all=1), [new.all_plain - old.all_plain for new, old in counted]),
+            ):
+                # Exits are counted so where no dimension was asked for, whose value would not be known.
+                if any(plain):
+                    keys += self._codec.encode(key)
+                    values += b"".join(map(self._value, plain))
             self._before[index] = now
-        cpus = possible_cpus()
-        for keys, values in self._classes[which].drain():
-            tallies = self._value.iter_unpack(values)
-            for key in self._codec.decode(keys):
-                for cpu, tally in enumerate(itertools.islice(tallies, cpus)):
-                    if tally[0]:
-                        classes[self._class(key, cpu)].add(*tally)
+        for some_keys, some_values in self._classes[which].drain():
+            keys += some_keys
+            values += some_values
+        classes = of_map(keys, values, self._codec, cpus=possible_cpus(), by_cpu=self._by_cpu)
         skipped, before = self._skipped(), self._skipped_before
         self._skipped_before = skipped
         recursion = skipped.recursion - before.recursion
         kprobe_misses = skipped.kprobe_misses - before.kprobe_misses
-        recorded, all_recorded = (
-            sum(tally.count for class_, tally in classes.items() if class_.key.all == which_kind)
-            for which_kind in (0, 1)
-        )
         return Interval(
             flipped_ns=flipped_ns,
-            classes=dict(classes),
+            classes=classes,
             seen=sums["seen"] + recursion + kprobe_misses,
-            recorded=recorded,
+            recorded=classes.recorded,
             filtered=sums["filtered"],
             map_full=sums["map_full"],
             read_failed=sums["read_failed"],
@@ -214,13 +185,13 @@ class Collector:
             recursion=recursion,
             kprobe_misses=kprobe_misses,
             all=sums["all"] + skipped.all - before.all,
-            all_recorded=all_recorded,
+            all_recorded=classes.counted,
             not_sampled=sums["not_sampled"],
             all_not_sampled=sums["all_not_sampled"],
         )
 
-    def _class(self, key: ClassKey, cpu: int | None) -> CpuClass:
-        return CpuClass(key, cpu if self._by_cpu else None)
+    def _value(self, count: int) -> bytes:
+        return count.to_bytes(8, "little").ljust(self._value_size, b"\0")
 
     def _read_counters(self, index: int) -> list[SampledCounters]:
         size = self._counters.value_size * possible_cpus()

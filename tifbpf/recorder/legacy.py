@@ -10,7 +10,6 @@ import contextlib
 import os
 import struct
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tifbpf import resources
@@ -31,7 +30,8 @@ from tifbpf.recorder.abi import (
 )
 from tifbpf.recorder.bpf import Descriptor, Program
 from tifbpf.recorder.check import CheckedExit, checked_exit
-from tifbpf.recorder.drain import SETS, CpuClass, Interval, Tally
+from tifbpf.recorder.classes import Classes
+from tifbpf.recorder.drain import SETS, Interval
 from tifbpf.recorder.filters import Filters
 from tifbpf.recorder.hooks import HookProgram, Way
 from tifbpf.recorder.instrument import HookRefusedError, Words
@@ -371,18 +371,20 @@ class LegacyCollector:
             for field in sums:
                 sums[field] += getattr(now, field) - getattr(self._before[index], field)
             self._before[index] = now
-        classes: defaultdict[CpuClass, Tally] = defaultdict(Tally)
+        keys, cpus, counts = bytearray(), list[int](), list[int]()
         for raw, value in self._classes[which].drain():
-            (key,) = self._codec.decode(memoryview(raw)[: self._codec.size])
-            cpu = _CPU.unpack_from(raw, self._codec.size)[0] if self._by_cpu else None
-            classes[CpuClass(key, cpu)].add(*CLASS_VALUE.unpack(value))
+            keys += raw[: self._codec.size]
+            counts += CLASS_VALUE.unpack(value)
+            if self._by_cpu:
+                cpus += _CPU.unpack_from(raw, self._codec.size)
+        classes = Classes(self._codec.columns(keys), cpus if self._by_cpu else None, counts)
         self._note_misses()
         missed, self._unreported = self._unreported, 0
         return Interval(
             flipped_ns=flipped_ns,
-            classes=dict(classes),
+            classes=classes,
             seen=sums["seen"] + missed,
-            recorded=sum(tally.count for tally in classes.values()),
+            recorded=classes.recorded,
             filtered=sums["filtered"],
             map_full=sums["map_full"],
             read_failed=sums["read_failed"],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 
-from tifbpf.layouts.model import Context
-from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, AbiNumber, ContextNumber, thread_name
+from tifbpf.recorder.abi import ABIS, CONTEXTS, UNMEASURED, ContextNumber, thread_name
 from tifbpf.recorder.cgroups import CgroupNames
-from tifbpf.recorder.drain import CpuClass, Interval, Tally
+from tifbpf.recorder.drain import Interval
 from tifbpf.recorder.instrument import Words
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.exits import ExitClasses, Names, Numbers, numbered
+
+_CONTEXTS = [str(CONTEXTS[number]) for number in sorted(CONTEXTS)]
+_ABIS = [str(ABIS[number]) for number in sorted(ABIS)]
+_NO_CALL = bytes(number != ContextNumber.SYSCALL for number in range(256))
+_NO_TIME = bytes(number == UNMEASURED for number in range(256))
+"""Translations of a column of bytes to which rows miss something."""
 
 
 class RowMaker:
@@ -27,37 +32,48 @@ class RowMaker:
         self._syscall_work = syscall_work
         self._ours = ours
 
-    def rows(self, interval: Interval) -> list[ExitClass]:
-        """Return the interval's classes; those that differ in our own bits only are one."""
-        classes: defaultdict[CpuClass, Tally] = defaultdict(Tally)
-        for class_, tally in interval.classes.items():
-            key = class_.key._replace(
-                word=class_.key.word & ~self._ours.tif,
-                syscall_work=class_.key.syscall_work & ~self._ours.syscall_work,
-            )
-            classes[CpuClass(key, class_.cpu)].add(tally.count, tally.ns, tally.ns_max)
-        names: dict[int, str] = {}
-        if self._cgroups is not None:
-            names = self._cgroups.names({class_.key.cgroup or 0 for class_ in classes})
-        return [self._row(class_, tally, names) for class_, tally in classes.items()]
-
-    def _row(self, class_: CpuClass, tally: Tally, cgroups: dict[int, str]) -> ExitClass:
-        key = class_.key
-        measured = key.latency_log2 != UNMEASURED
-        context = CONTEXTS[ContextNumber(key.context)]
-        called = context is Context.SYSCALL
-        return ExitClass(
-            context=context,
-            word=None if key.all else key.word,
-            syscall_work=key.syscall_work if self._syscall_work and not key.all else None,
-            count=tally.count,
-            syscall=key.syscall if called else None,
-            abi=ABIS[AbiNumber(key.abi)] if called and key.abi is not None else None,
-            comm=None if key.comm is None else thread_name(key.comm),
-            pid=key.pid,
-            cgroup=None if key.cgroup is None else cgroups[key.cgroup],
-            cpu=class_.cpu,
-            latency_log2=key.latency_log2 if measured else None,
-            ns=tally.ns if measured else None,
-            ns_max=tally.ns_max if measured else None,
+    def rows(self, interval: Interval) -> ExitClasses:
+        """Return the interval's classes; those that differed in our own bits only are the same."""
+        classes = interval.classes
+        key = classes.key
+        contexts = bytes(key.context)
+        wordless = _where(bytes(key.all))
+        no_call = _where(contexts.translate(_NO_CALL))
+        unmeasured = _where(bytes(key.latency_log2).translate(_NO_TIME))
+        return ExitClasses(
+            len(classes.count),
+            context=Names(key.context, _CONTEXTS),
+            word=Numbers(_without(key.word, self._ours.tif), wordless),
+            syscall_work=Numbers(_without(key.syscall_work, self._ours.syscall_work), wordless)
+            if self._syscall_work
+            else None,
+            count=Numbers(classes.count),
+            syscall=None if key.syscall is None else Numbers(key.syscall, no_call),
+            abi=None if key.abi is None else Names(key.abi, _ABIS, no_call),
+            comm=None if key.comm is None else _names(key.comm),
+            pid=None if key.pid is None else Numbers(key.pid),
+            cgroup=None if key.cgroup is None else self._cgroup(key.cgroup),
+            cpu=None if classes.cpu is None else Numbers(classes.cpu),
+            latency_log2=None if classes.ns is None else Numbers(key.latency_log2, unmeasured),
+            ns=None if classes.ns is None else Numbers(classes.ns, unmeasured),
+            ns_max=None if classes.ns_max is None else Numbers(classes.ns_max, unmeasured),
         )
+
+    def _cgroup(self, numbers: Sequence[int]) -> Names:
+        assert self._cgroups is not None  # noqa: S101 (the dimension was asked for)
+        codes, ids = numbered(numbers)
+        names = self._cgroups.names(set(ids))
+        return Names(codes, [names[number] for number in ids])
+
+
+def _where(missing: bytes) -> bytes | None:
+    return missing if any(missing) else None
+
+
+def _without(words: Sequence[int], bits: int) -> Sequence[int]:
+    return list(map((~bits).__and__, words)) if bits else words
+
+
+def _names(comms: Sequence[bytes]) -> Names:
+    codes, different = numbered(comms)
+    return Names(codes, list(map(thread_name, different)))

@@ -24,7 +24,7 @@ from tifbpf.recorder.instrument import Instrument, Words
 from tifbpf.recorder.options import Options
 from tifbpf.recorder.prove import prove
 from tifbpf.recorder.rows import RowMaker
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.exits import ExitClasses
 from tifbpf.recording.metadata import (
     EXACT_SCHEMA,
     SAMPLED_SCHEMA,
@@ -43,7 +43,7 @@ from tifbpf.recording.process import pid_namespace
 class Flush(msgspec.Struct, frozen=True, kw_only=True):
     """One interval, ready for the writer."""
 
-    rows: list[ExitClass]
+    rows: ExitClasses
     start_ns: int
     """Since the epoch."""
     interval_ns: int

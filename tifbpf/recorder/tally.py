@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tifbpf.layouts.model import Context
 from tifbpf.recorder.session import Flush
+from tifbpf.recording.exits import Words
 from tifbpf.recording.metadata import Losses
 from tifbpf.recording.paths import ExitPath, classify
 
@@ -19,7 +19,7 @@ class Tally:
         self._losses = Losses()
         self._all: int | None = 0
         self._sampled = False
-        self._paths: dict[tuple[Context, int | None, int | None], ExitPath] = {}
+        self._paths: dict[Words, ExitPath] = {}
 
     def add(self, flush: Flush) -> None:
         """Add one interval."""
@@ -27,15 +27,15 @@ class Tally:
         self._sampled = metadata.sampling is not None and not metadata.sampling.exact
         stands_for = metadata.sampling.one_in * flush.every if metadata.sampling else 1
         slow_only = {coverage.context for coverage in metadata.contexts if coverage.slow_only}
-        for row in flush.rows:
-            words = (row.context, row.word, row.syscall_work)
+        for words, count in flush.rows.counts.items():
+            context = words[0]
             if words not in self._paths:
-                self._paths[words], _ = classify(metadata.layout, *words, slow_only=row.context in slow_only)
+                self._paths[words], _ = classify(metadata.layout, *words, slow_only=context in slow_only)
             if self._paths[words] is ExitPath.SLOW:
-                self.slow += row.count * stands_for
+                self.slow += count * stands_for
             # Of a context whose route sees slow exits only, all exits are in rows of their own.
-            if self._all is not None and (self._paths[words] is ExitPath.ALL or row.context not in slow_only):
-                self._all += row.count * stands_for
+            if self._all is not None and (self._paths[words] is ExitPath.ALL or context not in slow_only):
+                self._all += count * stands_for
         if any(coverage.slow_only and coverage.denominator is None for coverage in metadata.contexts):
             self._all = None
         self._losses = metadata.totals.losses

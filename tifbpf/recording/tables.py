@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tifbpf.layouts.model import Context
 from tifbpf.recording import parquet
-from tifbpf.recording.columns import column
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.columns import column, constant
+from tifbpf.recording.exits import ExitClasses, Names
 from tifbpf.recording.metadata import Metadata, encode
-from tifbpf.recording.paths import ExitPath, classify
+from tifbpf.recording.paths import classify
 from tifbpf.recording.schema import SCHEMA
 from tifbpf.recording.weights import schema_for, with_weights
 
 
-def table(
-    rows: Iterable[ExitClass], *, start_ns: int, interval_ns: int, metadata: Metadata, every: int
-) -> pa.Table:
+def table(rows: ExitClasses, *, start_ns: int, interval_ns: int, metadata: Metadata, every: int) -> pa.Table:
     """Return one interval; for the arguments see `writer.RecordingWriter.flush`."""
-    return with_weights(_table(rows, start_ns, interval_ns, metadata), metadata, every)
+    slow_only = {coverage.context: coverage.slow_only for coverage in metadata.contexts}
+    codes, words = rows.words
+    paths = [classify(metadata.layout, *each, slow_only=slow_only[each[0]]) for each in words]
+    told: dict[str, Names] = {
+        "path": _spread(Names.of([path for path, _ in paths]), codes),
+        "tier": _spread(Names.of([tier for _, tier in paths]), codes),
+    }
+    same = {"time": start_ns, "interval_ns": interval_ns}
+    length = len(rows)
+    columns = [
+        constant(same[field.name], field.type, length)
+        if field.name in same
+        else column(told.get(field.name) or rows.column(field.name), field.type, length)
+        for field in SCHEMA
+    ]
+    return with_weights(pa.table(columns, schema=SCHEMA), metadata, every)
+
+
+def _spread(names: Names, codes: Sequence[int]) -> Names:
+    """Return for each of `codes` what `names` has there."""
+    missing = None if names.missing is None else bytes(map(names.missing.__getitem__, codes))
+    return Names(list(map(names.codes.__getitem__, codes)), names.names, missing)
 
 
 def read(stream: BinaryIO) -> pa.Table:
@@ -51,23 +69,3 @@ class Growing:
     def finish(self, metadata: Metadata) -> None:
         """Make it a whole file; the stream stays open."""
         self._writer.finish(encode(metadata))
-
-
-def _table(rows: Iterable[ExitClass], start_ns: int, interval_ns: int, metadata: Metadata) -> pa.Table:
-    slow_only = {coverage.context: coverage.slow_only for coverage in metadata.contexts}
-    classified: dict[tuple[Context, int | None, int | None], tuple[ExitPath, str | None]] = {}
-    columns: dict[str, list[Any]] = {field.name: [] for field in SCHEMA}
-    given = [(field, columns[field]) for field in ExitClass.__struct_fields__]
-    for row in rows:
-        for field, values in given:
-            values.append(getattr(row, field))
-        words = (row.context, row.word, row.syscall_work)
-        if words not in classified:
-            classified[words] = classify(metadata.layout, *words, slow_only=slow_only[row.context])
-        path, tier = classified[words]
-        columns["path"].append(path)
-        columns["tier"].append(tier)
-    length = len(columns["word"])
-    columns["time"] = [start_ns] * length
-    columns["interval_ns"] = [interval_ns] * length
-    return pa.table([column(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from tifbpf.recording.columns import column
+from tifbpf.recording.columns import constant
 from tifbpf.recording.metadata import Metadata
 from tifbpf.recording.schema import COUNT, SAMPLED, SAMPLED_SCHEMA, SCHEMA, WEIGHTS
 
@@ -33,7 +33,7 @@ def with_weights(table: pa.Table, metadata: Metadata, every: int) -> pa.Table:
     if metadata.sampling is None:
         return table
     weights = [
-        column([value] * len(table), field.type)
+        constant(value, field.type, len(table))
         for value, field in zip((metadata.sampling.one_in, every), WEIGHTS, strict=True)
     ]
     return pa.table([*table.columns, *weights], schema=SAMPLED_SCHEMA)
@@ -77,5 +77,5 @@ def weighted(table: pa.Table) -> pa.Table:
         return table
     table = table.append_column(SAMPLED_SCHEMA.field(SAMPLED), table[COUNT])
     for field in WEIGHTS:
-        table = table.append_column(field, column([1] * len(table), field.type))
+        table = table.append_column(field, constant(1, field.type, len(table)))
     return table

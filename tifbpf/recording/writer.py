@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from tifbpf.errors import OutputUnwritableError
-from tifbpf.recording.exits import ExitClass
+from tifbpf.recording.exits import ExitClasses
 from tifbpf.recording.metadata import Metadata, Segment
 from tifbpf.recording.place import WHOLE, Place
 
@@ -56,7 +56,7 @@ class RecordingWriter:
 
     def flush(
         self,
-        rows: Iterable[ExitClass],
+        rows: ExitClasses,
         *,
         start_ns: int,
         interval_ns: int,
@@ -184,7 +184,7 @@ class UnnamedWriter:
 
     def flush(
         self,
-        rows: Iterable[ExitClass],
+        rows: ExitClasses,
         *,
         start_ns: int,
         interval_ns: int,
