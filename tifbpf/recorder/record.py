@@ -12,7 +12,7 @@ import msgspec
 
 from tifbpf.errors import ReadFailedError
 from tifbpf.host import bcc, privileges, unprivileged
-from tifbpf.recorder import arrow, workload
+from tifbpf.recorder import arrow, memory, workload
 from tifbpf.recorder.bpf import Descriptor, enable_run_times
 from tifbpf.recorder.drop import drop
 from tifbpf.recorder.guard import Guard
@@ -97,7 +97,7 @@ def record(
         on_dropped(drop(session, account))
         _hand_over(keeper, named, child)
         run_times = keeper.enable_run_times if keeper.process is not None else enable_run_times
-        kept = session.metadata()
+        kept = attached = session.metadata()
         identity = (os.getpid(), start_time(os.getpid()) or 0)
 
         def keep(flush: Flush) -> Ending | None:
@@ -110,6 +110,8 @@ def record(
                 recorder=identity,
                 every=flush.every,
             )
+            if kept is attached:
+                memory.give_back()
             kept = flush.metadata
             tally.add(flush)
             on_progress(tally)
