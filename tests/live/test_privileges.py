@@ -17,6 +17,7 @@ import pytest
 import tifbpf
 from tests.live.conftest import TIFBPF, Recorder, exercise, record, run
 from tests.live.exporter import status
+from tests.live.test_known_answers import having
 from tifbpf.errors import ExitCode
 from tifbpf.host.privileges import Capability
 
@@ -127,15 +128,15 @@ def test_a_keeper_ends_with_a_recorder_that_is_killed(output: Path) -> None:
 
 
 def test_a_keeper_that_is_killed_costs_no_exit(output: Path) -> None:
-    recorder = Recorder(output, "--interval", "0.1")
+    recorder = Recorder(output, "--interval", "0.1", "--by", "syscall")
     (keeper,) = children(recorder.process.pid)
-    time.sleep(0.3)
+    subprocess.run(exercise("signal", N), check=True, stdout=subprocess.DEVNULL)
     os.kill(keeper, signal.SIGKILL)
     said = recorder.end()
     assert recorder.process.returncode == ExitCode.OUTPUT_UNWRITABLE
     assert said.count("\n") == 1
     assert "the recording is safe in" in said
-    assert tifbpf.read(output).recordings[0].rows.num_rows
+    assert having(tifbpf.read(output), "SIGPENDING", syscall="kill") == N
 
 
 def test_a_command_whose_keeper_is_killed_goes_on(output: Path) -> None:
@@ -317,7 +318,10 @@ def test_attaching_again_takes_no_root(
 ) -> None:
     recorder = Recorder(theirs / "x.tif.parquet", *option, "--interval", "0.2")
     pid = recorder.process.pid
-    time.sleep(1.5)
+    # One interval of four is recorded with --duty: the calls go on for more than four.
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        subprocess.run(exercise("signal", 50 * N), check=True, stdout=subprocess.DEVNULL)
     try:
         held = status(pid)
         assert set(held["Uid"].split()) == {str(account[0])}
