@@ -151,13 +151,14 @@ def clear(scratch: Path) -> None:
     scratch.mkdir()
 
 
-def compiler_killed(place: Stand) -> None:
-    """The child that compiles is killed, as the kernel does where there is no memory."""
+def compiler_killed(place: Stand, function: str) -> None:
+    """The child that compiles is killed as it enters `function`, as it is where there is no memory."""
     scratch = place.directory / "scratch"
     (scratch / "sitecustomize.py").write_text(
-        "import os, sys, threading\n"
+        "import os, sys\n"
         "if 'tifbpf.recorder.compiler' in sys.orig_argv:\n"
-        "    threading.Timer(0.1, os.kill, (os.getpid(), 9)).start()\n"
+        "    sys.setprofile(lambda frame, *_:\n"
+        f"        os.kill(os.getpid(), 9) if frame.f_code.co_name == '{function}' else None)\n"
     )
     assert "killed by SIGKILL" in compiler_dies(place)
     clear(scratch)
@@ -201,7 +202,8 @@ FAULTS: dict[str, Callable[[Stand], None]] = {
     "compile child with 60 MB": partial(compiler_starved, megabytes=60),
     "compile child with 150 MB": partial(compiler_starved, megabytes=150),
     "compile child with 230 MB": partial(compiler_starved, megabytes=230),
-    "compile child killed": compiler_killed,
+    "compile child killed before it has work": partial(compiler_killed, function="_main"),
+    "compile child killed": partial(compiler_killed, function="_compile"),
     "first bpf(2) of a flush fails": read_failure,
     "second bpf(2) of a flush fails": partial(read_failure, which=2),
     "sixth bpf(2) of a flush fails": partial(read_failure, which=6),

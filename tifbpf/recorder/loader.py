@@ -132,9 +132,12 @@ class _Compiler:
             ProgramRefusedError: the kernel refuses to load a program.
             BpfRefusedError: it does not compile.
         """
-        self._channel.sendall(msgspec.json.encode(request) + b"\n")
-        self._meanwhile()
-        data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, compiler.MAX_DESCRIPTORS)
+        data, descriptors = b"", list[int]()
+        # What the child died of is said below; SIGPIPE would end us without a word.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._channel.sendall(msgspec.json.encode(request) + b"\n", socket.MSG_NOSIGNAL)
+            self._meanwhile()
+            data, descriptors, _, _ = socket.recv_fds(self._channel, 65536, compiler.MAX_DESCRIPTORS)
         self._child.wait()
         self._complaints.seek(0)
         complaints = self._complaints.read()
