@@ -15,6 +15,8 @@ _ABIS = [str(ABIS[number]) for number in sorted(ABIS)]
 _NO_CALL = bytes(number != ContextNumber.SYSCALL for number in range(256))
 _NO_TIME = bytes(number == UNMEASURED for number in range(256))
 """Translations of a column of bytes to which rows miss something."""
+_ITS_BUCKET = bytes(number % UNMEASURED for number in range(256))
+"""Of a column of buckets to one whose missing ones fit into a signed byte, too."""
 
 
 class RowMaker:
@@ -39,7 +41,8 @@ class RowMaker:
         contexts = bytes(key.context)
         wordless = _where(bytes(key.all))
         no_call = _where(contexts.translate(_NO_CALL))
-        unmeasured = _where(bytes(key.latency_log2).translate(_NO_TIME))
+        buckets = bytes(key.latency_log2)
+        unmeasured = _where(buckets.translate(_NO_TIME))
         return ExitClasses(
             len(classes.count),
             context=Names(key.context, _CONTEXTS),
@@ -54,7 +57,7 @@ class RowMaker:
             pid=None if key.pid is None else Numbers(key.pid),
             cgroup=None if key.cgroup is None else self._cgroup(key.cgroup),
             cpu=None if classes.cpu is None else Numbers(classes.cpu),
-            latency_log2=None if classes.ns is None else Numbers(key.latency_log2, unmeasured),
+            latency_log2=None if classes.ns is None else Numbers(buckets.translate(_ITS_BUCKET), unmeasured),
             ns=None if classes.ns is None else Numbers(classes.ns, unmeasured),
             ns_max=None if classes.ns_max is None else Numbers(classes.ns_max, unmeasured),
         )
