@@ -50,7 +50,8 @@ class Left(msgspec.Struct, frozen=True):
     functions: tuple[str, ...] = ()
     """Lines of enabled_functions."""
     traced: int | None = 0
-    """Threads of the host that have SYSCALL_TRACEPOINT set; None where the kernel cannot say."""
+    """Threads of the host that have SYSCALL_TRACEPOINT set; None where the kernel cannot say. If somebody else
+    traces, every thread that is born has it too, and nothing follows from their number."""
     processes: tuple[str, ...] = ()
     """Those that carry the mark, and what they run."""
     files: tuple[str, ...] = ()
@@ -62,8 +63,8 @@ class Left(msgspec.Struct, frozen=True):
         for name in self.__struct_fields__:
             was, now = getattr(before, name), getattr(self, name)
             if isinstance(now, tuple):
-                now, was = sorted(set(now) - set(was)), []
-            if now and now > was:
+                now, was = sorted(set(now) - set(was)), None
+            if now and not was:
                 more.append(f"{name}: {now}")
         return "\n".join(more)
 
