@@ -50,8 +50,8 @@ class Left(msgspec.Struct, frozen=True):
     functions: tuple[str, ...] = ()
     """Lines of enabled_functions."""
     traced: int | None = 0
-    """Threads of the host that have SYSCALL_TRACEPOINT set; None where the kernel cannot say. If somebody else
-    traces, every thread that is born has it too, and nothing follows from their number."""
+    """Threads of the host that have SYSCALL_TRACEPOINT set; None where the kernel cannot say. If somebody
+    else traces, every thread that is born has it too, and nothing follows from their number."""
     processes: tuple[str, ...] = ()
     """Those that carry the mark, and what they run."""
     files: tuple[str, ...] = ()
