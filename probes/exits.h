@@ -371,9 +371,15 @@ static __always_inline u8 log2_of(u64 ns)
 }
 #endif
 
-static __always_inline struct counters *counters_of(struct settings *setting, u32 context)
+/* Read once for an exit, whatever the recorder writes meanwhile: all of it belongs to one set. */
+static __always_inline u32 active_set(struct settings *setting)
 {
-	int index = (setting->active & 1) * NR_CONTEXTS + context;
+	return *(volatile u32 *)&setting->active & 1;
+}
+
+static __always_inline struct counters *counters_of(u32 set, u32 context)
+{
+	int index = set * NR_CONTEXTS + context;
 
 	return counters.lookup(&index);
 }
@@ -417,8 +423,9 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 	struct class_key key = {};
 	struct class_value *value, none = {};
 	struct counters *counter;
+	u32 set = active_set(setting);
 
-	counter = counters_of(setting, exit->context);
+	counter = counters_of(set, exit->context);
 	if (!counter)
 		return;
 
@@ -518,10 +525,10 @@ static __always_inline void count(struct settings *setting, const struct exit *e
 		key.latency_log2 = log2_of(exit->ns);
 #endif
 
-	value = setting->active & 1 ? classes1.lookup(&key) : classes0.lookup(&key);
+	value = set ? classes1.lookup(&key) : classes0.lookup(&key);
 	if (!value) {
 		/* Another CPU may insert the same class first: only a second miss means that the map is full. */
-		if (setting->active & 1) {
+		if (set) {
 			classes1.insert(&key, &none);
 			value = classes1.lookup(&key);
 		} else {

@@ -65,7 +65,7 @@ static __always_inline void unclassified(struct settings *setting)
 
 	if (setting->check_tgid)
 		return;
-	counter = counters_of(setting, CONTEXT_EXCEPTION);
+	counter = counters_of(active_set(setting), CONTEXT_EXCEPTION);
 	if (counter) {
 		counter->seen++;
 		counter->unclassified++;

@@ -306,7 +306,7 @@ static __always_inline void see(struct legacy_regs *ctx, enum what what, u32 has
 	setting = settings.lookup(&zero);
 	if (!setting)
 		return;
-	set = setting->active;
+	set = *(volatile u32 *)&setting->active;
 	self_tgid = setting->self_tgid;
 	check_tgid = setting->check_tgid;
 

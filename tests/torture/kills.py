@@ -159,7 +159,7 @@ EVERY = dict.fromkeys(("fsync", "rename", "renameat", "unlink", "unlinkat", "rmd
 def _near_roll_up(chance: random.Random, scale: float) -> dict[str, list[int]]:
     """Return which calls of each kind to be killed at: flush 64 writes one segment more, and removes 63."""
     removals = chance.sample(range(66, 128), max(round(20 * scale), 1))
-    return {"fsync": [64, 65], "rename": [64, 65, 66], "unlinkat": [65, *sorted(removals), 128, 129]}
+    return {"fsync": [64, 65], "renameat": [64, 65, 66], "unlinkat": [65, *sorted(removals), 128, 129]}
 
 
 def _in_place(act: Callable[..., None], *arguments: object, **given: object) -> None:
