@@ -18,6 +18,7 @@ from tifbpf.engines.query import Query
 from tifbpf.engines.source import Kind, Source
 from tifbpf.errors import InputDamagedError
 from tifbpf.recording.metadata import Totals
+from tifbpf.recording.schema import SCHEMA
 
 KEYS = (("recording", "context", "path"), ("word", "comm"), ("group", "step"), ())
 QUERY = Query(keys=KEYS, step_ns=2 * SECOND_NS)
@@ -106,6 +107,20 @@ def test_the_columns_of_schema_1_are_enough(tmp_path: Path) -> None:
     source = Source(path=str(path), kind=Kind(1, False), recording=0)
     (line,) = LocalEngine().sums([source], query)[("latency_log2",)].to_pylist()
     assert line == {"latency_log2": None, "count": sum(whole["count"].to_pylist()), "ns_max": None}
+
+
+def test_columns_have_their_types_beside_schema_1(tmp_path: Path) -> None:
+    old, new = (write(tmp_path / f"{name}.tif.parquet", rows(1)) for name in "ab")
+    pq.write_table(pq.read_table(old).drop_columns(["latency_log2", "ns_max"]), old)
+    query = Query(keys=(("latency_log2",),), measures=("ns_max",))
+    found = LocalEngine().sums(
+        [
+            Source(path=old, kind=Kind(1, False), recording=0),
+            Source(path=new, kind=Kind(2, False), recording=1),
+        ],
+        query,
+    )[("latency_log2",)]
+    assert found.schema.types == [SCHEMA.field(name).type for name in found.column_names]
 
 
 @pytest.mark.parametrize("name", ["a[b]*?", "it's", "{a,b}", "a\\b"])

@@ -43,6 +43,9 @@ def kind_of(metadata: Metadata) -> Kind:
     return Kind(min(metadata.schema, EXACT_SCHEMA), metadata.sampling is not None)
 
 
+_TYPES = {"int8": "TINYINT", "uint64": "UBIGINT"}
+"""SQL's names of the types that later columns have; of another, a union with files that have them would not
+be of theirs."""
 _PLAIN = tuple(name for name in SCHEMA.names if name not in ("time", "interval_ns", "count", "ns"))
 
 
@@ -51,7 +54,12 @@ def columns(kind: Kind) -> dict[str, str]:
 
     Where not every exit was looked at, `count`, `ns` and `interval_ns` are what they stand for.
     """
-    found = {name: f'"{name}"' if SINCE.get(name, 1) <= kind.schema else "NULL::UBIGINT" for name in _PLAIN}
+    found = {
+        name: f'"{name}"'
+        if SINCE.get(name, 1) <= kind.schema
+        else f"NULL::{_TYPES[str(SCHEMA.field(name).type)]}"
+        for name in _PLAIN
+    }
     found["time"] = 'epoch_ns("time")'
     if not kind.sampled:
         return found | {
