@@ -372,6 +372,15 @@ class TestRefused:
         build.save(path, table, encode(metadata(ROWS)))
         assert "count is int64, not uint64" in refused(path, InputDamagedError)
 
+    def test_a_type_is_some_of_one_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif.parquet"
+        table = build.table(ROWS, build.layout_618())
+        place = table.column_names.index("time")
+        kind = pa.timestamp("ns", tz="]\x14\nC")
+        table = table.set_column(place, pa.field("time", kind, False), table["time"].cast(kind))
+        build.save(path, table, encode(metadata(ROWS)))
+        assert r"time is timestamp[ns, tz=]\x14\nC], not" in refused(path, InputDamagedError)
+
     def test_rows_do_not_add_up_to_the_total(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.tif.parquet", ROWS, totals=Totals(seen=99, recorded=99))
         message = refused(path, InputDamagedError)
