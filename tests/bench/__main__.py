@@ -44,6 +44,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("this needs root: it records")
+    # Whoever installs a package has its modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # What was started ends with us, however we are told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     command = " ".join(["python -m tests.bench", *sys.argv[1:]])

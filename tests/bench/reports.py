@@ -12,25 +12,14 @@ from typing import NamedTuple
 
 from tests.bench import fleet_of
 from tests.bench.harness import PYTHON, TIFBPF, Goal, MissingError, Role, Row, Run, Side, bench, say, seconds
+from tests.bench.workloads import EVERYDAY_ROWS, everyday
 
-EVERYDAY_ROWS = 100_000
 HOSTS = 1_000
 SAMPLED_HOSTS = 50
 """Of which pandas reads everything; all of them would not fit into memory."""
-_WORKLOAD = str(Path(__file__).parents[1] / "workload")
 _CLASS = "context, path, tier, word, syscall_work"
 _DIMENSIONS = ("syscall, abi", "comm", "pid", "cpu")
 _SUMS = "sum(count), sum(ns)"
-
-
-def _recorded(run: Run) -> Path:
-    path = run.directory / "real.tif.parquet"
-    by = ["--by", "syscall,comm,pid,cpu", "--interval", "1"]
-    command = [TIFBPF, "record", "--force", "-q", *by, "-o", str(path), "--", _WORKLOAD, TIFBPF, "12"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise MissingError(f"nothing could be recorded: {finished.stderr.strip()}")
-    return path
 
 
 def _statements(files: Sequence[Path]) -> list[str]:
@@ -114,7 +103,7 @@ def _used(command: Sequence[str]) -> _Used:
 @bench("report", "Report of an everyday recording")
 def report(run: Run) -> Iterator[Row]:
     """Of 100,000 rows, beside what the library alone takes to be imported."""
-    table, about = fleet_of.lengthened(_recorded(run), EVERYDAY_ROWS)
+    table, about = fleet_of.lengthened(everyday(run.directory), EVERYDAY_ROWS)
     (path,) = fleet_of.write(run.directory / "everyday", table, about, 1)
     yield run.row(
         f"report of {len(table):,} rows",
@@ -140,7 +129,7 @@ def report(run: Run) -> Iterator[Row]:
 @bench("fleet", "Report and comparison of a fleet's recordings")
 def fleet(run: Run) -> Iterator[Row]:
     """Of 100 million rows in 1,000 files, beside the plain statements that sum the same columns."""
-    table, about = fleet_of.lengthened(_recorded(run), EVERYDAY_ROWS)
+    table, about = fleet_of.lengthened(everyday(run.directory), EVERYDAY_ROWS)
     say(f"writing {HOSTS} recordings")
     files = fleet_of.write(run.directory / "fleet", table, about, HOSTS)
     names = [str(path) for path in files]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.harness import MissingError, need
+from tests.bench.harness import TIFBPF, MissingError, need
 
+EVERYDAY_ROWS = 100_000
+EVERYDAY_SECONDS = 12
 _SOURCE = Path(__file__).with_name("loop.c")
+_BUSY_HOST = str(Path(__file__).parents[1] / "workload")
 
 
 class Loop:
@@ -59,3 +63,23 @@ def compilation(directory: Path, functions: int = 300) -> list[str]:
     source = directory / "generated.c"
     source.write_text("".join(_FUNCTION.format(i=i) for i in range(functions)))
     return ["cc", "-O1", "-c", "-o", str(directory / "generated.o"), str(source)]
+
+
+def everyday(directory: Path, *, under: Sequence[str] = ()) -> Path:
+    """Record a busy host for some seconds, with all dimensions but cgroups.
+
+    Args:
+        directory: where the recording goes.
+        under: a command that runs what follows it.
+
+    Raises:
+        MissingError: nothing could be recorded.
+    """
+    path = directory / "real.tif.parquet"
+    by = ["--by", "syscall,comm,pid,cpu", "--interval", "1"]
+    busy = [_BUSY_HOST, TIFBPF, str(EVERYDAY_SECONDS)]
+    command = [*under, TIFBPF, "record", "--force", "-q", *by, "-o", str(path), "--", *busy]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise MissingError(f"nothing could be recorded: {finished.stderr.strip()}")
+    return path
