@@ -21,7 +21,7 @@ RECORDING ?= exits-$(shell date +%Y%m%d-%H%M%S).tif.parquet
 
 # linux-libc-dev: the user-space headers that the BPF programs are compiled against.
 RECORD_PACKAGES := python3 python3-venv python3-bpfcc linux-libc-dev
-TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils fish git libseccomp2 prometheus systemd zsh
+TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils btrfs-progs fish git libseccomp2 prometheus systemd zsh
 # What opens reports; the font, because charts are measured in one of its widths.
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86

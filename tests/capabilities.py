@@ -82,6 +82,27 @@ def _cgroup2() -> bool:
     return _root() and mount is not None and os.access(mount, os.W_OK)
 
 
+def memory_groups() -> Path | None:
+    """Return where memory control groups can be made; None: nowhere."""
+    own = Path("/sys/fs/cgroup/memory")
+    if (own / "memory.limit_in_bytes").exists():
+        return own
+    mount = unified_mount()
+    if mount is None or "memory" not in (mount / "cgroup.subtree_control").read_text().split():
+        return None
+    return mount
+
+
+def _memory_group() -> bool:
+    root = memory_groups()
+    return _root() and root is not None and os.access(root, os.W_OK)
+
+
+def _btrfs() -> bool:
+    known = Path("/proc/filesystems").read_text().split()
+    return _root() and "btrfs" in known and shutil.which("mkfs.btrfs") is not None
+
+
 def _audit() -> bool:
     # The kernel answers root of the initial namespaces, and nobody else.
     with connected() as audit:
@@ -152,6 +173,8 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "two_cpus": _two_cpus,
     "bpftrace": _bpftrace,
     "cgroup2": _cgroup2,
+    "memory_group": _memory_group,
+    "btrfs": _btrfs,
     "audit": _audit,
     "audit_on": _audit_on,
     "kprobe": _kprobe,

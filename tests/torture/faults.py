@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import tifbpf
+from tests.capabilities import memory_groups, present
 from tests.torture.report import Outcome
 from tests.torture.stand import BEGUN, Recorder, Stand, one_line, stand
 from tifbpf.errors import ExitCode
@@ -76,6 +78,57 @@ def disk_full(place: Stand) -> None:
     with mounted(place, "-t", "tmpfs", "-o", "size=256k", "none"):
         said = ends_unwritable(place, place.recorder(*_FAST))
         assert "No space left on device" in said, said
+
+
+def quota(place: Stand) -> None:
+    """What may be written to a file system is less than there is room for."""
+    image = place.directory / "scratch" / "image"
+    with image.open("wb") as stream:
+        stream.truncate(120 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    with mounted(place, "-o", "loop", image) as where:
+        place.run("record", "-o", place.output, "-d", "0.2", *_FAST)
+        assert [file.name for file in where.iterdir()] == [place.output.name]
+        place.output.unlink()
+        subprocess.run(["btrfs", "quota", "enable", where], check=True)
+        subprocess.run(["btrfs", "qgroup", "limit", "300K", "0/5", where], check=True)
+        said = ends_unwritable(place, place.recorder(*_FAST))
+        assert os.strerror(errno.EDQUOT) in said, said
+    image.unlink()
+
+
+def memory_limited(place: Stand, megabytes: int) -> None:
+    """A memory control group has less than a recorder takes: whatever is killed or refused, it shows."""
+    root = memory_groups()
+    assert root is not None
+    group = root / f"tifbpf-{os.getpid()}"
+    group.mkdir()
+    try:
+        limit = next(file for name in _LIMITS if (file := group / name).exists())
+        limit.write_text(str(megabytes << 20))
+        enter = ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
+        recorder = place.recorder(*_FAST, "-d", "0.5", within=enter, wait=False)
+        code, said = recorder.end(None)
+        wait_until_empty(group)
+    finally:
+        group.rmdir()
+    if code == ExitCode.OK:
+        assert place.totals().seen > 0
+    elif code == -signal.SIGKILL:
+        assert not list(place.segments.glob("[0-9]*")) or BEGUN in said
+    else:
+        assert code == ExitCode.BPF_REFUSED, (code, said)
+        assert "killed by SIGKILL, as where memory runs out" in one_line(said)
+        assert not place.segments.exists()
+
+
+def wait_until_empty(group: Path) -> None:
+    """Return when no process is in a control group any more."""
+    while (group / "cgroup.procs").read_text():
+        time.sleep(0.01)
+
+
+_LIMITS = ("memory.limit_in_bytes", "memory.max")
 
 
 def write_error(place: Stand, error: str) -> None:
@@ -194,6 +247,7 @@ def read_failure(place: Stand, which: int = 1) -> None:
 FAULTS: dict[str, Callable[[Stand], None]] = {
     "disk full": disk_full,
     "quota (EDQUOT injected)": partial(write_error, error="EDQUOT"),
+    "quota (of btrfs)": quota,
     "disk error (EIO injected)": partial(write_error, error="EIO"),
     "file system read-only": read_only,
     "file size limit": file_size,
@@ -204,16 +258,25 @@ FAULTS: dict[str, Callable[[Stand], None]] = {
     "compile child with 230 MB": partial(compiler_starved, megabytes=230),
     "compile child killed before it has work": partial(compiler_killed, function="_main"),
     "compile child killed": partial(compiler_killed, function="_compile"),
+    "20 MB, by control group": partial(memory_limited, megabytes=20),
+    "60 MB, by control group": partial(memory_limited, megabytes=60),
+    "100 MB, by control group": partial(memory_limited, megabytes=100),
     "first bpf(2) of a flush fails": read_failure,
     "second bpf(2) of a flush fails": partial(read_failure, which=2),
     "sixth bpf(2) of a flush fails": partial(read_failure, which=6),
 }
 
+NEEDED = {
+    "quota (of btrfs)": "btrfs",
+    **dict.fromkeys((what for what in FAULTS if "group" in what), "memory_group"),
+}
+"""What of tests/capabilities.py a fault takes."""
+
 
 def run(scale: float, names: str = "") -> Iterator[Outcome]:
     """Cause each fault ROUNDS times."""
     for what, fault in FAULTS.items():
-        if not re.search(names, what):
+        if not re.search(names, what) or not present(NEEDED.get(what, "root")):
             continue
         outcome = Outcome(campaign=CAMPAIGN, what=what)
         for _ in range(max(round(ROUNDS * scale), 1)):

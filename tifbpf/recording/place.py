@@ -195,4 +195,7 @@ class Place:
 
 
 def _names(directory: int) -> list[str]:
+    # What came after a directory was opened or rewound need not be listed, and on btrfs it is not:
+    # 9b378f6ad48c ("btrfs: fix infinite directory reads", Linux 6.5). Python rewinds when it has read.
+    os.lseek(directory, 0, os.SEEK_SET)
     return os.listdir(directory)
