@@ -169,19 +169,26 @@ def _words_seeds() -> Iterator[bytes]:
 
 # masks --headers
 
+_planted: dict[str, bytes] = {}
+
+
+def _plant(root: Path, files: dict[str, bytes]) -> None:
+    """Make these the files under `root`; writing is slow, so those that were there already stay."""
+    for name in _planted.keys() - files.keys():
+        (root / name).unlink()
+        del _planted[name]
+    for name, content in files.items():
+        if _planted.get(name) != content:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+            _planted[name] = content
+
 
 def tree(data: bytes) -> None:
     """Headers are a layout that agrees with itself, or are refused."""
     root = directory() / "tree"
     pieces = data.split(BETWEEN_FILES)
-    found = {HEADERS[piece[0] % len(HEADERS)]: piece[1:] for piece in pieces if piece}
-    for name in HEADERS:
-        path = root / name
-        if name not in found:
-            path.unlink(missing_ok=True)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(found[name])
+    _plant(root, {HEADERS[piece[0] % len(HEADERS)]: piece[1:] for piece in pieces if piece})
     try:
         layout = headers.read(root)
         for bit in layout.bits:
