@@ -96,7 +96,7 @@ kernels: test-vm
 
 torture:
 	$(call installed,$(TEST_PACKAGES))
-	$(call environment,requirements-dev.txt)
+	$(call environment,requirements-torture.txt)
 	@mountpoint -q /sys/kernel/tracing || $(SUDO) mount -t tracefs nodev /sys/kernel/tracing
 	@mkdir -p build
 	$(SUDO) $(BIN)/python -m tests.torture --json build/torture.json $(TORTURE)
@@ -124,6 +124,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 lock:
 	$(call environment,requirements-dev.txt)
 	$(LOCK) --extra html --extra dev --group build --output-file requirements-dev.txt
+	$(LOCK) --extra html --extra dev --extra torture --group build --constraint requirements-dev.txt \
+		--output-file requirements-torture.txt
 	$(LOCK) --extra html --group build --constraint requirements-dev.txt --output-file requirements-html.txt
 	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt
 

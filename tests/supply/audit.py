@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.supply.locks import DEV, RUN
+from tests.supply.locks import RUN, TORTURE
 
 VULNERABLE, NOT_ASKED = 1, 3
 """Exit codes; the second one where nobody could be asked, which is no answer."""
@@ -71,7 +71,7 @@ def told(lock: Path, answer: Answer | None) -> tuple[str, int]:
 
 def main() -> int:
     """Ask about what runs, and then about all that is locked; return the exit code."""
-    for lock in (RUN, DEV):
+    for lock in (RUN, TORTURE):
         line, code = told(lock, understand(ask(lock)))
         print(line)
         if code:

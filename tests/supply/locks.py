@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-RUN, HTML, DEV = (ROOT / f"requirements{name}.txt" for name in ("", "-html", "-dev"))
+RUN, HTML, DEV, TORTURE = (ROOT / f"requirements{name}.txt" for name in ("", "-html", "-dev", "-torture"))
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
