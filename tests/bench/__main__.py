@@ -19,7 +19,17 @@ from tests.bench.harness import BENCHES, Row, Run, say
 from tests.bench.table import table
 
 ROUNDS = 15
-_NO_BENCHES = {"__main__", "harness", "machine", "peers", "programs", "table", "workloads", "fleet_of"}
+_NO_BENCHES = {
+    "__main__",
+    "harness",
+    "machine",
+    "peers",
+    "programs",
+    "table",
+    "workloads",
+    "fleet_of",
+    "counted",
+}
 
 
 class Results(msgspec.Struct, kw_only=True):

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * loop fast|slow N: N system calls of which no exit, or every exit, is slow without anybody's tracepoint.
+ * loop fast|slow|signal N: N system calls of which no exit, or every exit, is slow without anybody's tracepoint.
  * Prints nanoseconds a call.
  *
  * Slow: syscall user dispatch (Linux 5.11) is on and lets all pass, so SYSCALL_USER_DISPATCH is set in
  * syscall_work at every exit; eight numbers in turn, as no program makes one call only.
+ * Signal: kill of its own process, whose exit has SIGPENDING, and then rt_sigreturn, whose exit is fast.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,22 +34,33 @@ static double now(void)
 	return time.tv_sec * 1e9 + time.tv_nsec;
 }
 
+static void handled(int number)
+{
+	(void)number;
+}
+
 int main(int argc, char **argv)
 {
 	long n = argc == 3 ? atol(argv[2]) : 0;
 	int slow = argc == 3 && !strcmp(argv[1], "slow");
+	int signalled = argc == 3 && !strcmp(argv[1], "signal");
+	long self = getpid();
 	double began;
 
 	if (n <= 0) {
-		fprintf(stderr, "usage: loop fast|slow N\n");
+		fprintf(stderr, "usage: loop fast|slow|signal N\n");
 		return 2;
 	}
 	if (slow && prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &all_pass)) {
 		perror("loop: prctl(PR_SET_SYSCALL_USER_DISPATCH)");
 		return 1;
 	}
+	signal(SIGUSR1, handled);
 	began = now();
-	if (slow)
+	if (signalled)
+		for (long i = 0; i < n; i++)
+			syscall(SYS_kill, self, SIGUSR1);
+	else if (slow)
 		for (long i = 0; i < n; i++)
 			syscall(calls[i & 7]);
 	else

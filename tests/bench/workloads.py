@@ -11,7 +11,8 @@ from tests.bench.harness import TIFBPF, MissingError, need
 
 EVERYDAY_ROWS = 100_000
 EVERYDAY_SECONDS = 12
-_SOURCE = Path(__file__).with_name("loop.c")
+SOURCE = Path(__file__).with_name("loop.c")
+"""Of the loops."""
 _BUSY_HOST = str(Path(__file__).parents[1] / "workload")
 
 
@@ -27,7 +28,7 @@ class Loop:
         need("cc")
         self._program = directory / "loop"
         self._cpu = max(os.sched_getaffinity(0))
-        subprocess.run(["cc", "-O2", "-o", self._program, _SOURCE], check=True)
+        subprocess.run(["cc", "-O2", "-o", self._program, SOURCE], check=True)
 
     def ns(self, kind: str, calls: int) -> float:
         """Return the nanoseconds a call of `fast` or `slow` ones.

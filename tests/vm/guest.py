@@ -33,7 +33,7 @@ class Guest:
     def __init__(self, shared: Path) -> None:
         self._shared = shared
         self.orders = msgspec.json.decode((shared / findings.ORDERS).read_bytes(), type=Orders)
-        prepare(self.orders)
+        prepare(self.orders.config)
         uname = os.uname()
         self._findings = Findings(release=uname.release, version=uname.version, before=left())
 
@@ -135,11 +135,11 @@ def forceable(facts: KernelFacts) -> list[str]:
     return found
 
 
-def prepare(orders: Orders) -> None:
+def prepare(config: str | None) -> None:
     """Make the guest what an installed system is: its kernel's configuration lies in /boot."""
     subprocess.run(["mount", "-t", "tmpfs", "none", "/boot"], check=True)
-    if orders.config is not None:
-        Path(f"/boot/config-{os.uname().release}").write_bytes(Path(orders.config).read_bytes())
+    if config is not None:
+        Path(f"/boot/config-{os.uname().release}").write_bytes(Path(config).read_bytes())
     for kind, where in (("tracefs", _TRACING), ("debugfs", _DEBUG)):
         if not os.path.ismount(where):
             subprocess.run(["mount", "-t", kind, "none", where], check=True)

@@ -45,7 +45,15 @@ def missing() -> list[str]:
     return [tool for tool in tools if shutil.which(tool, path=f"{_BIN}:{_PATH}") is None]
 
 
-def run(kernel: cache.Kernel, command: Sequence[str], shared: Path, limit: float) -> None:
+def run(
+    kernel: cache.Kernel,
+    command: Sequence[str],
+    shared: Path,
+    limit: float,
+    *,
+    cpus: int = 2,
+    emulator: Sequence[str] = (),
+) -> None:
     """Boot `kernel`, and run `command` in it from the repository's root.
 
     Whether the command succeeded it has to say itself, in `shared`: vng's exit code is that of the command
@@ -56,6 +64,8 @@ def run(kernel: cache.Kernel, command: Sequence[str], shared: Path, limit: float
         command: the program and its arguments.
         shared: a directory of the host, at `SHARED` in the guest, and the only place that it can write to.
         limit: seconds after which the guest is ended, emulator and all.
+        cpus: how many the guest has.
+        emulator: more options for QEMU.
 
     Raises:
         MachineError: it took too long; with the end of its console.
@@ -69,7 +79,8 @@ def run(kernel: cache.Kernel, command: Sequence[str], shared: Path, limit: float
                 # Emulator and file server end with us, however we end: timeout passes what it gets to both.
                 *("setpriv", "--pdeathsig", "TERM", "timeout", "--kill-after=10", f"{limit:.0f}"),
                 *(_BIN / "vng", "--verbose", "--disable-kvm", "--run", kernel.image),
-                *("--cpus", "2", "--memory", "2G", f"--rwdir={SHARED}={shared}"),
+                *("--cpus", str(cpus), "--memory", "2G", f"--rwdir={SHARED}={shared}"),
+                *(f"--qemu-opts={option}" for option in emulator),
                 *("--", f"mkdir -p {SCRATCH} && {shlex.join([*inside, *command])}"),
             ],
             cwd=_ROOT,
