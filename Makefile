@@ -25,7 +25,7 @@ TEST_PACKAGES   := $(RECORD_PACKAGES) bpftrace binutils btrfs-progs fish git lib
 # What opens reports; the font, because charts are measured in one of its widths.
 BROWSER_PACKAGES := chromium chromium-driver fonts-liberation
 VM_PACKAGES     := $(TEST_PACKAGES) busybox-static file kmod qemu-system-x86
-BENCH_PACKAGES := $(TEST_PACKAGES) gcc libc6-dev linux-perf
+BENCH_PACKAGES  := $(VM_PACKAGES) gcc libc6-dev linux-perf
 TORTURE   ?=
 # What `make bench` runs; none: all.
 BENCHES   ?=

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import pkgutil
 import signal
 import sys
 import tempfile
@@ -13,40 +12,20 @@ from pathlib import Path
 
 import msgspec
 
-import tests.bench
 from tests.bench import machine
-from tests.bench.harness import BENCHES, Row, Run, say
+from tests.bench.harness import BENCHES, Run, say
+from tests.bench.results import Results
 from tests.bench.table import table
 
 ROUNDS = 15
-_NO_BENCHES = {
-    "__main__",
-    "harness",
-    "machine",
-    "peers",
-    "programs",
-    "table",
-    "workloads",
-    "fleet_of",
-    "counted",
-}
-
-
-class Results(msgspec.Struct, kw_only=True):
-    """The JSON."""
-
-    machine: machine.Machine
-    command: str
-    rounds: int
-    rows: dict[str, list[Row]]
-    """By bench."""
+_MODULES = ("probe", "slowdown", "instructions", "start", "memory", "size", "sampling", "reports")
+"""Which have benches, in the order of the table."""
 
 
 def main() -> int:
     """Run what was asked for; write a table, and JSON beside it, after each bench."""
-    for module in pkgutil.iter_modules(tests.bench.__path__):
-        if module.name not in _NO_BENCHES:
-            importlib.import_module(f"tests.bench.{module.name}")
+    for module in _MODULES:
+        importlib.import_module(f"tests.bench.{module}")
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], default=[], metavar="BENCH")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each bench; {ROUNDS}")
@@ -59,7 +38,12 @@ def main() -> int:
     # What was started ends with us, however we are told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     command = " ".join(["python -m tests.bench", *sys.argv[1:]])
-    results = Results(machine=machine.this(), command=command, rounds=arguments.rounds, rows={})
+    results = Results(
+        machine=machine.this(),
+        command=command,
+        rounds=arguments.rounds,
+        titles={name: each.title for name, each in BENCHES.items()},
+    )
     print(f"{results.machine}. {arguments.rounds} rounds.")
     try:
         for name in arguments.benches or BENCHES:

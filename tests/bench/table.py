@@ -41,8 +41,8 @@ def _cells(row: Row) -> list[tuple[str, ...]]:
             (
                 what,
                 name,
-                f"{_number(spread.median)} {row.unit}",
-                f"{_number(spread.low)} to {_number(spread.high)}",
+                f"{figure(spread.median)} {row.unit}",
+                f"{figure(spread.low)} to {figure(spread.high)}",
                 _times(row.to_floor(side)),
                 _times(row.ours_to(side)),
             )
@@ -61,7 +61,7 @@ def _added(row: Row) -> str:
     if not (row.above_floor and floors):
         return ""
     others = [side for role in (Role.OURS, Role.PEER) for side in row.of(role)]
-    added = [f"{side.name} {_number(_above(side, floors[0]))}" for side in others]
+    added = [f"{side.name} {figure(_above(side, floors[0]))}" for side in others]
     return f" (added to the floor, in {row.unit}: {', '.join(added)})"
 
 
@@ -69,7 +69,8 @@ def _above(side: MeasuredSide, floor: MeasuredSide) -> float:
     return Spread.of([a - b for a, b in zip(side.values, floor.values, strict=False)]).median
 
 
-def _number(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure as it is worth saying."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
