@@ -14,7 +14,7 @@ from tests.unit.recordings import row
 from tifbpf.errors import InputDamagedError, TifbpfError
 from tifbpf.layouts import syscalls
 from tifbpf.recording import bounds
-from tifbpf.recording.metadata import encode, schema_of
+from tifbpf.recording.metadata import Segment, Totals, encode, schema_of
 from tifbpf.recording.reader import load
 from tifbpf.recording.schema import SCHEMA
 
@@ -53,6 +53,33 @@ def test_a_megabyte_of_rows_that_are_all_alike(tmp_path: Path) -> None:
     path.write_bytes(thrift.alike(2_000_000))
     with pytest.raises(InputDamagedError, match=r"bytes claims 2000000 rows$"):
         load([path])
+
+
+def test_segments_that_claim_much_together(tmp_path: Path) -> None:
+    """Each is one that may be; their rows would all be in memory."""
+    directory = tmp_path / "a.tif.parquet.segments"
+    directory.mkdir()
+    for number in range(12):
+        path = directory / f"{number:06}.tif.parquet"
+        build.save(path, thrift.alike_rows(250_000), segment_footer(number, 250_000 * (number + 1)))
+        assert path.stat().st_size < 30_000
+        if number == 0:
+            assert load([directory])[0].num_rows == 250_000
+    with pytest.raises(InputDamagedError, match=r"files of their size hold$") as error:
+        load([directory])
+    assert "000000" not in str(error.value)
+
+
+def test_a_segment_that_claims_much(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif.parquet"
+    build.save(path, thrift.alike_rows(4_000_000), segment_footer(0, 4_000_000))
+    with pytest.raises(InputDamagedError, match="claims"):
+        load([path])
+
+
+def segment_footer(number: int, recorded: int) -> bytes:
+    segment = Segment(first=number, number=number, recorder_pid=1, recorder_start=1)
+    return encode(build.metadata([], totals=Totals(seen=recorded, recorded=recorded), segment=segment))
 
 
 @pytest.mark.parametrize("codec", ["gzip", "brotli", "lz4"])

@@ -7,7 +7,7 @@ Arrow ends the process where some contradict each other. So this much of the foo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from tifbpf.recording.thrift import NUMBERS, Compact
@@ -19,8 +19,13 @@ _END = 8
 _ROWS_PER_BYTE = 16
 """Of the file. Recordings have 0.02 to 0.3, as every row has a count of its own."""
 _ROWS_ANYWAY = 1 << 20
-_MOST_CHUNK = 256 << 20
-"""Bytes of a column in a row group, uncompressed; of 32,768 rows none has more than 1 MB but for names."""
+_MOST_GROUP = 256 << 20
+"""Bytes of a row group, uncompressed; of 32,768 rows no column has more than 1 MB but for names."""
+_WIDEST = 8
+"""Bytes of a value in memory, beside the text of names."""
+_MEMORY_PER_BYTE = 128
+"""Of segments; those that are written take 30 to 50."""
+_MEMORY_ANYWAY = 256 << 20
 _CODECS = frozenset({0, 1, 6})
 """UNCOMPRESSED, SNAPPY and ZSTD of parquet.thrift: those that are written, and pyarrow's own choice."""
 
@@ -65,17 +70,30 @@ def chunks(stream: BinaryIO) -> tuple[Chunk, ...]:
         raise ExcessError(f"a file of {size} bytes claims {rows} rows")
     if sum(held for held, _ in groups) != rows:
         raise ExcessError(f"its row groups do not hold the {rows} rows that its footer claims")
+    for _, group in groups:
+        if (uncompressed := sum(chunk.uncompressed for chunk in group)) > _MOST_GROUP:
+            raise ExcessError(f"a row group claims {uncompressed} bytes uncompressed")
     found = tuple(chunk for _, group in groups for chunk in group)
     left = size
     for chunk in found:
         left -= chunk.compressed
         if chunk.compressed < 0 or left < 0 or not 0 < chunk.first <= size - chunk.compressed:
             raise ExcessError(f"the column {chunk.name} claims bytes that the file does not have")
-        if not 0 <= chunk.uncompressed <= _MOST_CHUNK:
+        if chunk.uncompressed < 0:
             raise ExcessError(f"the column {chunk.name} claims {chunk.uncompressed} bytes uncompressed")
         if chunk.codec not in _CODECS:
             raise ExcessError(f"the column {chunk.name} is compressed in a way that is never written")
     return found
+
+
+def memory(held: Iterable[Chunk]) -> int:
+    """Return the bytes that chunks take at most once they are read."""
+    return sum(_WIDEST * chunk.rows + chunk.uncompressed for chunk in held)
+
+
+def most_memory(size: int) -> int:
+    """Return the bytes that all segments of a recording may take, whose files have `size` bytes."""
+    return max(_MEMORY_ANYWAY, _MEMORY_PER_BYTE * size)
 
 
 def read_footer(stream: BinaryIO) -> tuple[bytes, int]:

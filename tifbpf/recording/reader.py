@@ -201,7 +201,7 @@ def parts_of(path: Location) -> list[Part]:
     for _ in range(_ATTEMPTS):
         found = _resolve(path)
         try:
-            return [_read_part(file) for file in (_listing(found) if found.is_dir() else [found])]
+            return _read_segments(_listing(found)) if found.is_dir() else [_read_part(found)]
         except InputMissingError:
             if not found.is_dir() and found == _resolve(path):
                 raise
@@ -247,14 +247,35 @@ def _listing(directory: Path) -> list[Path]:
     )
 
 
-def _read_part(path: Location) -> Part:
+def _read_segments(files: Sequence[Path]) -> list[Part]:
+    """Read segments, whose rows stay in memory: no more of them than files of that size may hold."""
+    left = bounds.most_memory(sum(_size(file) for file in files))
+    parts = []
+    for file in files:
+        part = _read_part(file, left)
+        left -= bounds.memory(part.chunks or ())
+        parts.append(part)
+    return parts
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_part(path: Location, memory: int | None = None) -> Part:
+    """Read a file; a segment, whose rows are kept, may take `memory` bytes, or what one of its size may."""
     try:
         file = file_of(path)
         if file.exists() and not file.is_file():
             raise InputUnreadableError(f"{_name(path)} is no regular file; save the recording to one")
         with file.open("rb") as stream:
             _check_magic(path, stream)
-            return _parse(path, stream)
+            return _parse(path, stream, memory)
     except FileNotFoundError as error:
         raise _missing(path) from error
     except OSError as error:
@@ -278,7 +299,7 @@ def _check_magic(path: Location, stream: BinaryIO) -> None:
     stream.seek(0)
 
 
-def _parse(path: Location, stream: BinaryIO) -> Part:
+def _parse(path: Location, stream: BinaryIO, memory: int | None) -> Part:
     try:
         known = _KEYS | {checksum.KEY} if checksum.verify(stream) else _KEYS
         chunks = bounds.chunks(stream)
@@ -294,7 +315,13 @@ def _parse(path: Location, stream: BinaryIO) -> Part:
             raise damaged(path, f"its footer has what no recording has: {printable(str(min(unknown)))}")
         metadata = _metadata(path, footer)
         _check_columns(path, file.schema_arrow, _columns(metadata))
-        rows = _checked_rows(file, metadata) if metadata.segment is not None else None
+        rows = None
+        if metadata.segment is not None:
+            if memory is None:
+                memory = bounds.most_memory(stream.seek(0, 2))
+            if bounds.memory(chunks) > memory:
+                raise damaged(path, "it and the segments before claim more than files of their size hold")
+            rows = _checked_rows(file, metadata)
         return Part(path, metadata, file.metadata.num_rows, chunks, rows)
     except _UNREADABLE as error:
         raise damaged(path, _first_line(error)) from error

@@ -157,6 +157,12 @@ def _saved(table: pa.Table, footer: bytes, **options: object) -> bytes:
 @functools.lru_cache(1)
 def alike(count: int) -> bytes:
     """Return a recording of so many rows in so few bytes: all alike."""
+    footer = encode(build.metadata([], totals=Totals(seen=count, recorded=count)))
+    return _saved(alike_rows(count), footer, row_group_size=count)
+
+
+def alike_rows(count: int) -> pa.Table:
+    """Return rows that are all alike."""
     column = pa.chunked_array
     alike = [
         column([pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), count), ["a"])])
@@ -164,8 +170,7 @@ def alike(count: int) -> bytes:
         else pa.repeat(pa.scalar(1, pa.int64()).cast(field.type), count)
         for field in SCHEMA
     ]
-    footer = encode(build.metadata([], totals=Totals(seen=count, recorded=count)))
-    return _saved(pa.table(alike, schema=SCHEMA), footer, row_group_size=count)
+    return pa.table(alike, schema=SCHEMA)
 
 
 def _many_rows(_: random.Random) -> bytes:
