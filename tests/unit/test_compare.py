@@ -275,6 +275,10 @@ EFFECT = ObserverEffect(word=Word.SYSCALL_WORK, bit="SYSCALL_TRACEPOINT", ours=T
             other(Context.SYSCALL, unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),)),
             "syscall exits: sees every bit (before), does not see UPROBE of tif (after)",
         ),
+        (
+            other(Context.SYSCALL, blind_cpus=(1, 3)),
+            "syscall exits: sees all CPUs (before), blind on CPU 1 and 3 (after)",
+        ),
         (other(Context.SYSCALL, perturbs=None), "syscall exits: perturbs (before), does not perturb (after)"),
         ({"filters": {"comm": "a\nb"}}, r"Filters: self excluded (before), comm a\nb (after)"),
         (

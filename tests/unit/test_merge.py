@@ -223,6 +223,14 @@ class TestWhatIsKept:
         (test,) = result.metadata.contexts[0].self_tests
         assert test.seen == 97
 
+    def test_cpus_that_one_did_not_see_are_kept(self, tmp_path: Path) -> None:
+        given = []
+        for number, cpus in enumerate(((3,), (), (1, 3))):
+            contexts = (build.covered(Context.SYSCALL, blind_cpus=cpus), *syscalls_only()[1:])
+            given.append(recorded(tmp_path, number, number * HOUR_NS, contexts=contexts))
+        (result,) = into(tmp_path / "all", *given).results
+        assert result.metadata.contexts[0].blind_cpus == (1, 3)
+
     def test_how_they_ended(self, tmp_path: Path) -> None:
         given = [recorded(tmp_path, 1), recorded(tmp_path, 2, HOUR_NS, complete=False, ended="SIGTERM")]
         killed = tmp_path / "3.tif.parquet.segments"

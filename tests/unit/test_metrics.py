@@ -121,7 +121,7 @@ def test_all_exits_that_are_counted_apart_are_the_denominator() -> None:
 
 def test_bits_that_cannot_be_told_are_absent() -> None:
     contexts = (
-        covered(Context.SYSCALL, unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),)),
+        covered(Context.SYSCALL, unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),), blind_cpus=(3,)),
         uncovered(Context.INTERRUPT),
         uncovered(Context.EXCEPTION),
     )
@@ -137,6 +137,7 @@ def test_bits_that_cannot_be_told_are_absent() -> None:
         "PATCH_PENDING",
     }
     assert values(found, "tifbpf_unseen_bit") == {("syscall", "tif", "UPROBE"): 1}
+    assert values(found, "tifbpf_unseen_cpu") == {("syscall", "3"): 1}
     assert values(found, "tifbpf_observer_effect") == {("syscall_work", "SYSCALL_TRACE", "true"): 1}
 
 

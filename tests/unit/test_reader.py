@@ -81,7 +81,7 @@ def footer_1(about: Metadata) -> bytes:
     for name in ("kprobe_misses", "unclassified"):
         del document["totals"]["losses"][name]
     for context in document["contexts"]:
-        for name in ("slow_only", "attempts", "blind", "unseen"):
+        for name in ("slow_only", "attempts", "blind", "unseen", "blind_cpus"):
             del context[name]
     return msgspec.json.encode(document)
 

@@ -616,6 +616,16 @@ class TestCaveats:
         assert "see it: UPROBE, work:SYSCALL_TRACE." in " ".join(text.split())
         assert "does not see alone: UPROBE of tif" in text
 
+    def test_cpus_that_the_route_does_not_see(self, tmp_path: Path) -> None:
+        contexts = (slow_only(Context.SYSCALL, blind_cpus=(1, 3)), *build.syscalls_only()[1:])
+        report = built(tmp_path, [row(2, 40), all_exits(100)], contexts=contexts)
+        (text,) = self.caveats(report)["unseen"]
+        assert text == (
+            "Of syscall exits the loop route does not see any exit on CPU 1, 3 since it went offline or came "
+            "online: they are missing."
+        )
+        assert "does not see: any exit on CPU 1, 3 since it" in " ".join(markdown.render(report).split())
+
     def test_slow_exits_whose_bits_were_gone(self, tmp_path: Path) -> None:
         contexts = (slow_only(Context.SYSCALL), *build.syscalls_only()[1:])
         rows = [row(0, 7, path="slow", tier=None), all_exits(100)]

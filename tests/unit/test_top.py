@@ -149,7 +149,12 @@ def test_processes_of_one_name() -> None:
 
 def test_what_is_not_known_is_not_zero() -> None:
     contexts = (
-        slow_only(Context.SYSCALL, denominator=None, unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),)),
+        slow_only(
+            Context.SYSCALL,
+            denominator=None,
+            unseen=(UnseenBit(word=Word.TIF, bit="UPROBE"),),
+            blind_cpus=(3,),
+        ),
         uncovered(Context.INTERRUPT),
         uncovered(Context.EXCEPTION),
     )
@@ -159,6 +164,7 @@ def test_what_is_not_known_is_not_zero() -> None:
     assert "unknown exits/s, 6.00 slow/s, unknown slow" in screen
     assert "syscall: loop, to a few instructions, slow exits only; not covered" in screen
     assert "SYSCALL_TRACE set by our own hook, taken out" in screen
+    assert "syscall: does not see any exit on CPU 3 since it went offline or came online" in screen
     bits = {line.split()[0]: line.split()[1] for line in lines_of(found, State())}
     assert bits["UPROBE"] == bits["work:SYSCALL_TRACE"] == "unknown"
     assert bits["SIGPENDING"] == "5.00"

@@ -79,6 +79,7 @@ def _of_context(recordings: _Named, context: Context) -> Iterator[Difference]:
         ("slow-only", lambda seen: "slow exits only" if seen.slow_only else "all exits"),
         ("denominator", lambda seen: "counted" if seen.denominator else "not counted"),
         ("unseen", lambda seen: "does not see " + _bits(seen) if seen.unseen else "sees every bit"),
+        ("cpus", lambda seen: f"blind on CPU {_cpus(seen)}" if seen.blind_cpus else "sees all CPUs"),
         ("perturbs", lambda seen: "perturbs" if seen.perturbs else "does not perturb"),
     ):
         if found := differing(shown):
@@ -87,6 +88,10 @@ def _of_context(recordings: _Named, context: Context) -> Iterator[Difference]:
 
 def _bits(coverage: Coverage) -> str:
     return " and ".join(sorted(f"{unseen.bit} of {unseen.word}" for unseen in coverage.unseen))
+
+
+def _cpus(coverage: Coverage) -> str:
+    return " and ".join(map(str, coverage.blind_cpus))
 
 
 def _of_recordings(recordings: _Named) -> Iterator[Difference]:

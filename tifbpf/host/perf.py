@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,8 @@ TYPE_BREAKPOINT = 5
 HW_BREAKPOINT_X = 4
 _NR_PERF_EVENT_OPEN = 298
 _DISABLED = 1
+_FORMAT_TOTAL_TIME_ENABLED = 1
+_READING = struct.Struct("<QQ")
 _FLAG_FD_CLOEXEC = 8
 # An attribute as long as PERF_ATTR_SIZE_VER5, which every kernel with kprobe events by perf knows.
 _ATTR_SIZE = 112
@@ -39,8 +42,8 @@ def open_event(event: Event, *, cpu: int = 0) -> int:
     """
     attribute = struct.pack(
         f"<IIQQQQQIIQQ{_ATTR_SIZE - 72}x",
-        event.kind, _ATTR_SIZE, event.config, event.sample_period, 0, 0, _DISABLED, 0,
-        event.bp_type, event.config1, event.config2,
+        event.kind, _ATTR_SIZE, event.config, event.sample_period, 0, _FORMAT_TOTAL_TIME_ENABLED, _DISABLED,
+        0, event.bp_type, event.config1, event.config2,
     )  # fmt: skip
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.syscall(
@@ -56,10 +59,18 @@ def open_event(event: Event, *, cpu: int = 0) -> int:
     return int(descriptor)
 
 
-def count(descriptor: int) -> int:
-    """Return what an event has counted.
+class Reading(NamedTuple):
+    """What an event has counted, and for how long it has been on."""
+
+    hits: int
+    enabled_ns: int
+    """It stands still from when the event's CPU was taken offline, also when that is back."""
+
+
+def read(descriptor: int) -> Reading:
+    """Read an event that `open_event` opened.
 
     Raises:
         OSError: the kernel refused.
     """
-    return int.from_bytes(os.read(descriptor, 8), "little")
+    return Reading(*_READING.unpack(os.read(descriptor, _READING.size)))

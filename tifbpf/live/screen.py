@@ -16,6 +16,7 @@ from tifbpf.live.keys import HELP, State
 from tifbpf.live.lines import BAR, Column, Record, columns, records, sort
 from tifbpf.recording.metadata import Metadata
 from tifbpf.reporters import numbers
+from tifbpf.reporters.coverage import blind_cpus
 from tifbpf.reporters.render import bar, shorten
 from tifbpf.text import printable
 
@@ -149,6 +150,9 @@ def _head(account: Account, state: State, width: int) -> Iterator[Text]:
     yield from _paragraph(_coverage(metadata), width, "tifbpf.note")
     lost = metadata.totals.losses.total + metadata.totals.uncounted
     yield from _paragraph(_losses(metadata), width, "tifbpf.warning" if lost else "tifbpf.note")
+    for coverage in metadata.contexts:
+        for text in blind_cpus(coverage):
+            yield from _paragraph(f"{coverage.context}: does not see {text}", width, "tifbpf.warning")
     for effect in metadata.observer_effects:
         told = "set by our own hook, taken out" if effect.ours else "set by another tracer, counts"
         yield from _paragraph(f"{effect.bit} {told}", width, "tifbpf.warning")

@@ -59,7 +59,7 @@ def identity(metadata: Metadata) -> Metadata:
 
 
 def _observation(coverage: Coverage) -> Coverage:
-    return msgspec.structs.replace(coverage, self_tests=(), attempts=(), why_not=None)
+    return msgspec.structs.replace(coverage, self_tests=(), attempts=(), why_not=None, blind_cpus=())
 
 
 def digest(identity: Metadata, step_ns: int) -> str:

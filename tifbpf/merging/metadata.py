@@ -138,6 +138,7 @@ def _coverage(group: Sequence[Coverage]) -> Coverage:
         group[-1],
         self_tests=_weakest(test for coverage in group for test in coverage.self_tests),
         attempts=tuple(attempts.values()),
+        blind_cpus=tuple(sorted({cpu for coverage in group for cpu in coverage.blind_cpus})),
     )
 
 

@@ -142,6 +142,12 @@ METRICS = (
         "Exits that were slow for this bit alone are not seen by the context's route.",
     ),
     Metric(
+        "tifbpf_unseen_cpu",
+        Kind.INFO,
+        ("context", "cpu"),
+        "Exits on this CPU are not seen by the context's route: it came online, or was offline, meanwhile.",
+    ),
+    Metric(
         "tifbpf_observer_effect",
         Kind.INFO,
         ("word", "bit", "ours"),

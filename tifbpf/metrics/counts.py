@@ -200,6 +200,9 @@ def _about(metadata: Metadata) -> dict[str, list[tuple[Labels, float]]]:
         "tifbpf_unseen_bit": [
             ((coverage.context, bit.word, bit.bit), 1) for coverage in covered for bit in coverage.unseen
         ],
+        "tifbpf_unseen_cpu": [
+            ((coverage.context, str(cpu)), 1) for coverage in covered for cpu in coverage.blind_cpus
+        ],
         "tifbpf_observer_effect": [
             ((effect.word, effect.bit, str(effect.ours).lower()), 1) for effect in metadata.observer_effects
         ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from tifbpf.layouts.model import Context
 from tifbpf.recorder.check import Checked
 from tifbpf.recording.metadata import Attempt, Coverage, UnseenBit
@@ -30,4 +32,13 @@ def coverage(
             attempts=attempts.get(choice.context, ()),
         )
         for choice in plan.choices
+    )
+
+
+def with_blind_cpus(
+    contexts: tuple[Coverage, ...], blind: Mapping[Context, tuple[int, ...]]
+) -> tuple[Coverage, ...]:
+    """Return the same with the CPUs on which exits of a context are not seen any more."""
+    return tuple(
+        msgspec.structs.replace(coverage, blind_cpus=blind.get(coverage.context, ())) for coverage in contexts
     )

@@ -116,12 +116,19 @@ class Instrument:
         self._followers: list[Descriptor] = []
         self._links: list[Descriptor] = []
         self._missed_before: Counter[str] = Counter()
+        self._blind_before: dict[str, frozenset[int]] = {}
         self._probes: dict[str, links.Links] = {}
         looks = list(_looks(choices))
         if setters_plan:
             looks += setters.looks(setters_plan)
         self._hooks = hooks.programs(looks)
         self._seeing = _names(self._hooks, (hook for choice in choices for hook in choice.hooks))
+        self._breakpoints = {
+            choice.context: _names(
+                self._hooks, (hook for hook in choice.hooks if _way(hook) is Way.BREAKPOINT)
+            )
+            for choice in choices
+        }
         self._counting = (
             _names(self._hooks, (choice.count.hook for choice in choices if choice.count)) - self._seeing
         )
@@ -218,6 +225,16 @@ class Instrument:
     def _missed(self, names: Collection[str]) -> int:
         now = (self._probes[name].missed() or 0 for name in names if name in self._probes)
         return sum(now) + sum(self._missed_before[name] for name in names)
+
+    def blind_cpus(self) -> dict[Context, tuple[int, ...]]:
+        """Return the CPUs on which exits are not seen from some moment on; see `links.Breakpoints.blind`."""
+        for name in frozenset[str]().union(*self._breakpoints.values()):
+            if isinstance(probe := self._probes.get(name), links.Breakpoints):
+                self._blind_before[name] = self._blind_before.get(name, frozenset()) | probe.blind()
+        return {
+            context: tuple(sorted({cpu for name in names for cpu in self._blind_before.get(name, ())}))
+            for context, names in self._breakpoints.items()
+        }
 
     def _breakpoint_runs(self) -> int:
         raw = self._maps["breakpoint_runs"].lookup(bytes(4), 8 * possible_cpus()) or b""
@@ -339,6 +356,7 @@ class Instrument:
         self.collector.settle()
 
     def _detach_hooks(self) -> None:
+        self.blind_cpus()
         while self._links:
             self._links.pop().close()
         for name, probe in self._probes.items():

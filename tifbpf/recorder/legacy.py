@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tifbpf import resources
 from tifbpf.errors import BpfRefusedError, TifbpfError
 from tifbpf.exercises.children import Child
-from tifbpf.layouts.model import Layout
+from tifbpf.layouts.model import Context, Layout
 from tifbpf.recorder import compiler, family, kprobe_events, legacy_kernel, links, loader
 from tifbpf.recorder.abi import (
     CHECK_KEY,
@@ -142,6 +142,10 @@ class LegacyInstrument:
     def _blame(self, message: str, function: str, error: Exception) -> None:
         if function in self._hooks:
             raise HookRefusedError(message, _hook(Way.KPROBE, self._hooks[function], function)) from error
+
+    def blind_cpus(self) -> dict[Context, tuple[int, ...]]:
+        """Return {}: its kprobes are on all CPUs, also on those that come online."""
+        return {}
 
     def own_words(self) -> tuple[Words, int] | None:
         """Return None: these kernels run no such program without attaching it."""

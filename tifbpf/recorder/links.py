@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _SAID = {errno.ENOSPC: "the CPU's debug registers are all in use, by a debugger 
 """What strerror(3) would put misleadingly."""
 _PERF_EVENT = 41
 """BPF_PERF_EVENT of enum bpf_attach_type (Linux 5.15)."""
+_TICKS_S = 0.03
+"""Longer than the clock of an event stands still where it goes by the timer's ticks."""
 KPROBE_MULTI = 42
 """BPF_TRACE_KPROBE_MULTI of enum bpf_attach_type (Linux 5.18).
 
@@ -138,6 +141,13 @@ class Breakpoints(Links):
         """
         super().__init__()
         self._runs = runs
+        self._events: dict[int, Descriptor] = {}
+        self._blind: frozenset[int] = frozenset()
+
+    def add_on(self, cpu: int, event: Descriptor) -> None:
+        """Take over the breakpoint of one CPU."""
+        self._events[cpu] = event
+        self.add(event)
 
     def missed(self) -> int | None:
         """Return how often the breakpoint was hit and the program was skipped.
@@ -149,16 +159,38 @@ class Breakpoints(Links):
         if not self._held or self._runs is None:
             return self._missed
         # In this order: of what happens in between, a run too many is less harm than a miss that was none.
-        hits = sum(perf.count(event.fd) for event in self._held)
+        hits = sum(perf.read(event.fd).hits for event in self._held)
         self._missed = max(self._missed or 0, hits - self._runs())
         return self._missed
 
+    def blind(self) -> frozenset[int]:
+        """Return the CPUs on which nothing was seen, from some moment since this was attached.
+
+        Those that came online later have no breakpoint. From one that goes offline the kernel takes it, for
+        good (perf_event_exit_cpu() in kernel/events/core.c), and to set another takes CAP_PERFMON.
+        """
+        if self._held:
+            known = self._events.keys() - self._blind
+            gone = {cpu for cpu in known if not _is_on(self._events[cpu])}
+            self._blind |= gone | (set(online_cpus()) - self._events.keys())
+        return self._blind
+
     def close(self) -> None:
         """Close all."""
+        self.blind()
         for event in self._held:
             fcntl.ioctl(event.fd, _IOC_DISABLE, 0)
         self.missed()
         super().close()
+        self._events.clear()
+
+
+def _is_on(event: Descriptor) -> bool:
+    before = perf.read(event.fd).enabled_ns
+    if perf.read(event.fd).enabled_ns > before:
+        return True
+    time.sleep(_TICKS_S)
+    return perf.read(event.fd).enabled_ns > before
 
 
 def refused(what: str, code: int) -> BpfRefusedError:
@@ -223,7 +255,7 @@ def attach_breakpoint(
 ) -> Breakpoints:
     """Attach to the instruction at `address` by a hardware breakpoint on every CPU that is online.
 
-    A CPU that comes online later sees nothing. Hits are not throttled, however many: of one hit's overflows,
+    What `Breakpoints.blind` names sees nothing. Hits are not throttled, however many: of one hit's overflows,
     perf_swevent_overflow() (kernel/events/core.c) throttles all but the first, and a period of 1 has one.
 
     Args:
@@ -245,7 +277,7 @@ def attach_breakpoint(
     with contextlib.ExitStack() as stack:
         links = stack.enter_context(Breakpoints(runs))
         for cpu in online_cpus():
-            links.add(attach_event(event, cpu, program, f"a breakpoint on {symbol}"))
+            links.add_on(cpu, attach_event(event, cpu, program, f"a breakpoint on {symbol}"))
         stack.pop_all()
     return links
 

@@ -18,7 +18,7 @@ from tifbpf.host import btf, kallsyms
 from tifbpf.layouts.model import Word
 from tifbpf.recorder import effects, layout, loader
 from tifbpf.recorder.bpf import Program
-from tifbpf.recorder.coverage import coverage
+from tifbpf.recorder.coverage import coverage, with_blind_cpus
 from tifbpf.recorder.drain import Interval
 from tifbpf.recorder.instrument import Instrument, Words
 from tifbpf.recorder.options import Options
@@ -174,6 +174,7 @@ class Session:
 
     def _flush(self, interval: Interval, length_ns: int, end_ns: int) -> Flush:
         self._add(interval)
+        self._coverage = with_blind_cpus(self._coverage, self._instrument.blind_cpus())
         start_ns = self._epoch_ns + self._reached_ns
         self._reached_ns += length_ns * self._every
         self._last_ns = end_ns

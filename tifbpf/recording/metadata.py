@@ -90,6 +90,9 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Slow exits of this context that the route does not see, in words."""
     unseen: tuple[UnseenBit, ...] = ()
     """The bits of `blind`: exits that were slow for these alone were not seen, so 0 of them is not known."""
+    blind_cpus: tuple[int, ...] = ()
+    """CPUs that came online after the route's breakpoints were set, or went offline, which takes them away:
+    from then on no exit was seen there."""
 
 
 class ObserverEffect(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage, Metadata
 from tifbpf.recording.reader import Recording, State
 from tifbpf.reporters import names, numbers
+from tifbpf.reporters.coverage import blind_cpus
 from tifbpf.reporters.schema import Caveat
 
 _MOST = 6
@@ -213,6 +214,11 @@ def _route(coverage: Coverage, told: bool) -> Iterator[Caveat]:
             kind="unseen",
             text=f"The {coverage.route} route does not see {context} exits that are slow for nothing but "
             f"{bits}: they are missing.",
+        )
+    for text in blind_cpus(coverage):
+        yield Caveat(
+            kind="unseen",
+            text=f"Of {context} exits the {coverage.route} route does not see {text}: they are missing.",
         )
     for test in coverage.self_tests:
         if test.seen < test.expected:

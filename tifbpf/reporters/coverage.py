@@ -48,9 +48,16 @@ def line(coverage: Coverage, recordings: tuple[int, ...] = (0,)) -> schema.Route
             schema.AttemptLine(route=tried.route, reason=tried.reason, self_tests=_tests(tried.self_tests))
             for tried in coverage.attempts
         ),
-        blind=coverage.blind,
+        blind=(*coverage.blind, *blind_cpus(coverage)),
         unseen=tuple(schema.UnseenLine(word=str(bit.word), bit=bit.bit) for bit in coverage.unseen),
     )
+
+
+def blind_cpus(coverage: Coverage) -> Iterator[str]:
+    """Say on which CPUs exits of a context were not seen to the end, if there are such."""
+    if coverage.blind_cpus:
+        cpus = ", ".join(map(str, coverage.blind_cpus))
+        yield f"any exit on CPU {cpus} since it went offline or came online"
 
 
 def _tests(tests: Iterable[SelfTest]) -> tuple[schema.SelfTestLine, ...]:
