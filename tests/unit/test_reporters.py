@@ -721,3 +721,17 @@ class TestCommand:
             assert process.stderr is not None
             process.stdout.close()
             assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--by", "host")])
+def test_a_report_does_without_pandas(tmp_path: Path, form: tuple[str, ...]) -> None:
+    path = write(tmp_path / "a.tif.parquet", MIXED, dimensions=("syscall", "comm"))
+    script = (
+        "import sys\n"
+        "from tifbpf.cli.app import run\n"
+        "run(sys.argv[1:])\n"
+        "print('pandas' in sys.modules, file=sys.stderr)"
+    )
+    arguments = [sys.executable, "-c", script, "report", *form, path]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stderr == "False\n"

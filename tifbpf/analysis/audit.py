@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from tifbpf.analysis.classes import BitName, decode
+from tifbpf.analysis.figures import Figures
 from tifbpf.analysis.observed import Observed
-from tifbpf.analysis.recordings import Recordings
+from tifbpf.analysis.rows import Line
 from tifbpf.layouts.audit import Audit, AuditedBit, audit
 from tifbpf.layouts.model import Context, Layout
 from tifbpf.layouts.verdicts import Verdict
@@ -81,7 +79,7 @@ class Joined:
     """Those of the exit masks, and others that a verdict was passed on; in the order of the words."""
 
 
-def join(recordings: Recordings) -> tuple[Joined, ...]:
+def join(recordings: Figures) -> tuple[Joined, ...]:
     """Return what `recordings` saw of each mask bit, for each layout that they have."""
     places: dict[Layout, list[int]] = {}
     for place, metadata in enumerate(recordings.metadata):
@@ -89,46 +87,46 @@ def join(recordings: Recordings) -> tuple[Joined, ...]:
     return tuple(_joined(layout, tuple(found), _those(recordings, found)) for layout, found in places.items())
 
 
-def _those(recordings: Recordings, places: list[int]) -> Recordings:
+def _those(recordings: Figures, places: list[int]) -> Figures:
     # Nearly always all of them, whose sums are known by now.
     if len(places) == len(recordings.recordings):
         return recordings
-    return Recordings(recordings.loaded.only(places))
+    return Figures(recordings.loaded.only(places))
 
 
-def _joined(layout: Layout, places: tuple[int, ...], recordings: Recordings) -> Joined:
+def _joined(layout: Layout, places: tuple[int, ...], recordings: Figures) -> Joined:
     observed = recordings.observed
-    alone = _alone(layout, recordings.words())
+    alone = _alone(layout, recordings.word_lines)
     covered = tuple(context for context in Context if observed.covered(context))
     # The options of a kernel are not in its recordings.
     audited = audit(layout)
-    needs = recordings.needs()["slow"]
+    needs = {line["need"]: line["slow"] for line in recordings.need_lines}
     return Joined(
         places=places,
         audit=audited,
         covered=covered,
         seconds=sum(recording.duration_ns for recording in recordings.recordings) / 1e9,
-        slow=int(needs.drop("reschedule_only").sum()),
+        slow=sum(needs.values()) - needs["reschedule_only"],
         lost=sum(metadata.totals.losses.total for metadata in recordings.metadata),
         estimated=recordings.estimated,
-        pt_regs=int(needs["pt_regs"]),
-        no_pt_regs=int(needs["no_pt_regs"]),
-        unknown_pt_regs=int(needs["unknown"]),
-        reschedule_only=int(needs["reschedule_only"]),
-        bits=tuple(_bits(layout, audited, observed, covered, recordings.bits(), alone)),
+        pt_regs=needs["pt_regs"],
+        no_pt_regs=needs["no_pt_regs"],
+        unknown_pt_regs=needs["unknown"],
+        reschedule_only=needs["reschedule_only"],
+        bits=tuple(_bits(layout, audited, observed, covered, recordings.bit_lines, alone)),
     )
 
 
-def _alone(layout: Layout, words: pd.DataFrame) -> dict[BitName, Counter[Context]]:
+def _alone(layout: Layout, words: Iterable[Line]) -> dict[BitName, Counter[Context]]:
     """Return how many slow exits each bit triggered alone, by context."""
     found: dict[BitName, Counter[Context]] = {}
-    slow = words[words["path"] == ExitPath.SLOW].reset_index()
-    for context, tif, work, count in zip(
-        slow["context"], slow["tif_value"], slow["syscall_work_value"], slow["count"], strict=True
-    ):
-        triggers = decode(layout, Context(context), int(tif), None if pd.isna(work) else int(work)).triggers
+    for line in words:
+        if line["path"] != ExitPath.SLOW:
+            continue
+        context = Context(line["context"])
+        triggers = decode(layout, context, line["tif_value"], line["syscall_work_value"]).triggers
         if len(triggers) == 1:
-            found.setdefault(triggers[0], Counter())[Context(context)] += int(count)
+            found.setdefault(triggers[0], Counter())[context] += line["count"]
     return found
 
 
@@ -137,12 +135,12 @@ def _bits(
     audited: Audit,
     observed: Observed,
     covered: tuple[Context, ...],
-    frame: pd.DataFrame,
+    seen: Iterable[Line],
     alone: Mapping[BitName, Mapping[Context, int]],
 ) -> Iterator[SeenBit]:
-    lines: dict[Hashable, dict[Hashable, Any]] = frame.astype(object).to_dict("index")
+    lines = {(line["word"], line["bit"]): line for line in seen}
     for bit in audited.bits:
-        line = lines.get((str(bit.word), bit.name), {})
+        line = lines.get((bit.word.value, bit.name), {})
         tiers = [tier for tier in layout.tiers if tier.word == bit.word and tier.name in bit.tiers]
         if not tiers and not (line and bit.has(Verdict.OUTSIDE)):
             continue
@@ -156,13 +154,13 @@ def _bits(
             uncounted=tuple(context for context in tested if context not in counted),
             # Of recordings that covered different contexts, the time for which all of these were counted.
             seconds=min((observed.seconds_counted(context) for context in counted), default=0.0),
-            present=_count(line, "present"),
-            exits=_count(line, "exits"),
-            trigger=_count(line, "trigger"),
-            sole=_count(line, "sole"),
+            present=line.get("present"),
+            exits=line.get("exits"),
+            trigger=line.get("trigger"),
+            sole=line.get("sole"),
             sole_in=alone.get(BitName(bit.word, bit.name), {}),
-            share_of_slow=_known(line, "share_of_slow"),
-            taken_out=bool(line.get("taken_out", False)),
+            share_of_slow=line.get("share_of_slow"),
+            taken_out=line.get("taken_out", False),
         )
 
 
@@ -182,13 +180,3 @@ def _counted(
         )
     }
     return tuple(context for context in covered if context in telling)
-
-
-def _known(line: Mapping[Hashable, Any], column: str) -> float | None:
-    value = line.get(column)
-    return None if value is None or pd.isna(value) else float(value)
-
-
-def _count(line: Mapping[Hashable, Any], column: str) -> int | None:
-    value = line.get(column)
-    return None if value is None or pd.isna(value) else int(value)

@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
-import pandas as pd
-
 from tifbpf.analysis.classes import BitName, ExitClass, Need
 from tifbpf.analysis.observed import Observed
+from tifbpf.analysis.rows import Line
+from tifbpf.analysis.sums import share
 from tifbpf.layouts.model import Context, Layout, Word
 from tifbpf.recording.paths import ExitPath
 
-_INDEX = ["word", "bit"]
 
-
-def bits(found: Sequence[ExitClass], layouts: Sequence[Layout], observed: Observed) -> pd.DataFrame:
+def bits(found: Sequence[ExitClass], layouts: Sequence[Layout], observed: Observed) -> list[Line]:
     """Return the histogram of bits; see `Recordings.bits`."""
     masks = {
         (place, context): _mask_bits(layouts[place], context)
@@ -71,35 +69,24 @@ def bits(found: Sequence[ExitClass], layouts: Sequence[Layout], observed: Observ
         "sole": triggering,
     }
     taken_out = {bit for bit in order if observed.taken_out(bit)}
-    index = pd.MultiIndex.from_tuples([(str(bit.word), bit.bit) for bit in order], names=_INDEX)
-    frame = pd.DataFrame(
-        {
-            name: pd.array(
-                [counter[bit] if counter[bit] or bit in known[name] - taken_out else pd.NA for bit in order],
-                dtype="UInt64",
-            )
-            for name, counter in counts.items()
-        },
-        index=index,
-    )
-    exits = [sum(observed.exits_in(*pair) for pair in telling[bit]) for bit in order]
-    frame["exits"] = pd.Series(exits, index=index, dtype="UInt64").where(frame["present"].notna())
-    frame["share_of_exits"] = share(frame["present"], frame["exits"])
-    frame["share_of_slow"] = share(frame["trigger"], slow)
-    frame["in_mask"] = [bit in in_mask for bit in order]
-    frame["taken_out"] = [bit in taken_out for bit in order]
-    return frame
+    lines = []
+    for bit in order:
+        line: Line = {"word": bit.word.value, "bit": bit.bit}
+        for name, counter in counts.items():
+            line[name] = counter[bit] if counter[bit] or bit in known[name] - taken_out else None
+        exits = sum(observed.exits_in(*pair) for pair in telling[bit])
+        line["exits"] = None if line["present"] is None else exits
+        line["share_of_exits"] = share(line["present"], line["exits"])
+        line["share_of_slow"] = share(line["trigger"], slow)
+        line["in_mask"] = bit in in_mask
+        line["taken_out"] = bit in taken_out
+        lines.append(line)
+    return lines
 
 
 def _add(counter: Counter[BitName], names: Sequence[BitName], count: int) -> None:
     for name in names:
         counter[name] += count
-
-
-def share(part: pd.Series, whole: pd.Series | int) -> pd.Series:
-    """Return `part / whole`, NA where either is not known, and of nothing."""
-    of = pd.Series(whole, index=part.index, dtype="UInt64")
-    return (part / of.where(of > 0)).astype("Float64")
 
 
 def _mask_bits(layout: Layout, context: Context) -> frozenset[BitName]:
@@ -115,8 +102,11 @@ def _number(name: BitName, layouts: Sequence[Layout]) -> int:
     return int(name.bit.removeprefix("bit"))
 
 
-def cooccurrence(found: Sequence[ExitClass]) -> pd.DataFrame:
-    """Return how often two bits triggered together; see `Recordings.cooccurrence`."""
+def cooccurrence(found: Sequence[ExitClass]) -> dict[tuple[BitName, BitName], int]:
+    """Return how often two bits triggered together, or one at all (beside itself), the commonest first.
+
+    Each pair is there twice; see `Recordings.cooccurrence`.
+    """
     pairs: Counter[tuple[BitName, BitName]] = Counter()
     for exit_class in found:
         for first, second in combinations_with_replacement(exit_class.decoded.triggers, 2):
@@ -127,23 +117,10 @@ def cooccurrence(found: Sequence[ExitClass]) -> pd.DataFrame:
         {first for first, _ in pairs},
         key=lambda name: (-pairs[name, name], list(Word).index(name.word), name.bit),
     )
-    axis = [(str(name.word), name.bit) for name in names]
-    return pd.DataFrame(
-        {
-            column: pd.array([pairs[row, name] for row in names], dtype="UInt64")
-            for column, name in zip(axis, names, strict=True)
-        },
-        index=_axis(axis),
-        columns=_axis(axis),
-    )
+    return {(first, second): pairs[first, second] for first in names for second in names}
 
 
-def _axis(names: list[tuple[str, str]]) -> pd.MultiIndex:
-    columns = ([word for word, _ in names], [bit for _, bit in names])
-    return pd.MultiIndex.from_arrays(columns, names=_INDEX)
-
-
-def needs(found: Sequence[ExitClass]) -> pd.DataFrame:
+def needs(found: Sequence[ExitClass]) -> list[Line]:
     """Return what the slow exits' work needed; see `Recordings.needs`."""
     counts: Counter[str] = Counter()
     for exit_class in found:
@@ -152,7 +129,7 @@ def needs(found: Sequence[ExitClass]) -> pd.DataFrame:
             counts[exit_class.need] += exit_class.count
             if exit_class.decoded.reschedule_only:
                 counts["reschedule_only"] += exit_class.count
-    index = pd.Index([*Need, "reschedule_only"], name="need", dtype="str")
-    frame = pd.DataFrame({"slow": pd.array([counts[name] for name in index], dtype="UInt64")}, index=index)
-    frame["share_of_slow"] = share(frame["slow"], counts["slow"])
-    return frame
+    return [
+        {"need": str(need), "slow": counts[need], "share_of_slow": share(counts[need], counts["slow"])}
+        for need in (*Need, "reschedule_only")
+    ]

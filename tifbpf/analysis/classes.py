@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import pandas as pd
-
+from tifbpf.analysis.rows import Values
 from tifbpf.layouts.model import NOBODY, Bit, Context, Layout, Word
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
@@ -104,27 +103,19 @@ def _need(needs: list[bool | None]) -> Need | None:
     return Need.UNKNOWN if None in needs else Need.NO_PT_REGS
 
 
-def classes(frame: pd.DataFrame, recordings: Sequence[Recording]) -> list[ExitClass]:
-    """Decode each row of `frame` (recording, context, word, syscall_work, path, count), in its order.
+def classes(values: Values, recordings: Sequence[Recording]) -> list[ExitClass]:
+    """Decode each line of `values` (recording, context, word, syscall_work, path, count), in its order.
 
-    Rows whose path is `all` have no word, and must not be among them.
+    Lines whose path is `all` have no word, and must not be among them.
     """
     known: dict[tuple[Any, ...], tuple[int, Context, Decoded]] = {}
     found = []
-    columns = ("recording", "context", "word", "syscall_work")
-    words = zip(*(plain(frame[name]) for name in columns), strict=True)
-    for raw, path, count in zip(words, plain(frame["path"]), plain(frame["count"]), strict=True):
+    words = zip(*(values[name] for name in ("recording", "context", "word", "syscall_work")), strict=True)
+    for raw, path, count in zip(words, values["path"], values["count"], strict=True):
         if raw not in known:
             place, context, tif, syscall_work = raw
             layout = recordings[place].metadata.layout
             known[raw] = (place, Context(context), decode(layout, Context(context), tif, syscall_work))
         place, named, decoded = known[raw]
         found.append(ExitClass(place, named, path, count, decoded))
-    return found
-
-
-def plain(values: pd.Series) -> list[Any]:
-    """Return plain Python values, None for NA; many times as fast as a loop over the series."""
-    column: Any = values  # whose stubs know of no na_value for objects
-    found: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
     return found

@@ -23,7 +23,8 @@ import pandas as pd
 
 from tifbpf.analysis import student
 from tifbpf.analysis.classes import BitName, classes
-from tifbpf.analysis.frequency import HOST, Seconds, columns_of, named
+from tifbpf.analysis.frames import name_hosts, name_syscalls, values
+from tifbpf.analysis.frequency import HOST, Seconds, columns_of
 from tifbpf.analysis.intervals import by_place
 from tifbpf.analysis.observed import Observed
 from tifbpf.analysis.rows import Rows
@@ -95,7 +96,9 @@ class Estimates:
         Columns: share_low, share_high (of slow exits), slow_per_second_low, slow_per_second_high; NA where
         there is nothing to estimate, or too few windows to tell.
         """
-        frame = named(self._sums(["context", "path", *columns_of(by)]), self._rows, by, "recording")
+        frame = name_syscalls(self._sums(["context", "path", *columns_of(by)]))
+        if HOST in by:
+            frame = name_hosts(frame, self._rows, "recording")
         frame["every_one"] = 0
         names = list(by) or ["every_one"]
         frame["count"] = frame["value"]
@@ -124,7 +127,7 @@ class Estimates:
         slow["count"] = slow["value"]
         found = [
             (row, BitName(trigger.word, trigger.bit))
-            for row, exits in enumerate(classes(slow, self._recordings))
+            for row, exits in enumerate(classes(values(slow), self._recordings))
             for trigger in exits.decoded.triggers
         ]
         each = slow.iloc[[row for row, _ in found]].drop(columns=["word"])

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from tifbpf.analysis import causes
 from tifbpf.analysis.causes import Cause
-from tifbpf.analysis.classes import BitName, classes, plain
-from tifbpf.analysis.frequency import columns_of, name_syscalls
-from tifbpf.analysis.rows import Rows
+from tifbpf.analysis.classes import BitName, classes
+from tifbpf.analysis.frequency import columns_of, named
+from tifbpf.analysis.rows import Line, Rows, Values
 from tifbpf.layouts.model import Word
 
 MOST = 0.5
@@ -66,7 +64,7 @@ class Finding:
     """One for each bit, those of the second word first."""
 
 
-def explain(rows: Rows, dimensions: Sequence[str], handlers: pd.DataFrame) -> tuple[Finding, ...]:
+def explain(rows: Rows, dimensions: Sequence[str], handlers: Sequence[Line]) -> tuple[Finding, ...]:
     """Return what made exits slow, the commonest first; see `Recordings.explanation`.
 
     Args:
@@ -74,19 +72,17 @@ def explain(rows: Rows, dimensions: Sequence[str], handlers: pd.DataFrame) -> tu
         dimensions: those that every one of them has: a share of fewer exits would be of another finding.
         handlers: `Recordings.handlers`.
     """
-    frame = name_syscalls(rows.summed(keys_of(dimensions), slow_only=True))
-    triggers = [found.decoded.triggers for found in classes(frame, rows.recordings)]
-    places: dict[tuple[BitName, ...], list[int]] = {}
-    for place, bits in enumerate(triggers):
-        places.setdefault(bits, []).append(place)
-    groups = [(bits, frame.iloc[which]) for bits, which in places.items()]
-    sums = {bits: int(group["count"].sum()) for bits, group in groups}
+    found = named(rows.values(keys_of(dimensions), slow_only=True), rows, dimensions)
+    groups: dict[tuple[BitName, ...], list[int]] = {}
+    for place, exits in enumerate(classes(found, rows.recordings)):
+        groups.setdefault(exits.decoded.triggers, []).append(place)
+    sums = {bits: sum(found["count"][place] for place in which) for bits, which in groups.items()}
     carried: Counter[BitName] = Counter()
     for bits, slow in sums.items():
         carried.update(dict.fromkeys(bits, slow))
     findings = []
-    for bits, group in sorted(groups, key=lambda found: (-sums[found[0]], found[0])):
-        where = _places(group, dimensions)
+    for bits, which in sorted(groups.items(), key=lambda group: (-sums[group[0]], group[0])):
+        where = _places(found, which, dimensions)
         told = {place.dimension: place.value for place in where if place.is_most}
         cited = tuple(
             # What handlers did is known of a bit altogether, so only of those that are most of its exits.
@@ -103,48 +99,49 @@ def keys_of(dimensions: Sequence[str]) -> list[str]:
     return ["recording", "context", "word", "syscall_work", "path", *columns_of(dimensions)]
 
 
-def _places(group: pd.DataFrame, dimensions: Iterable[str]) -> tuple[Place, ...]:
+def _places(values: Values, which: Sequence[int], dimensions: Iterable[str]) -> tuple[Place, ...]:
+    """Return where the exits of some lines were from."""
     recorded = set(dimensions)
     found = []
     whose = next((name for name in _PROCESS if name in recorded), None)
     if whose is not None:
-        place, group = _narrow(group, whose)
+        place, which = _narrow(values, which, whose)
         found.append(place)
         if place.is_most and whose == "comm" and "pid" in recorded:
             # One name may stand for thousands of processes.
-            place, group = _narrow(group, "pid")
+            place, which = _narrow(values, which, "pid")
             found.append(place)
-    place, group = _narrow(group, "context")
+    place, which = _narrow(values, which, "context")
     found.append(place)
     if place.value == "syscall" and place.is_most and "syscall" in recorded:
-        place, group = _narrow(group, "syscall")
+        place, which = _narrow(values, which, "syscall")
         found.append(place)
     if "cpu" in recorded:
-        found.append(_narrow(group, "cpu")[0])
+        found.append(_narrow(values, which, "cpu")[0])
     return tuple(found)
 
 
-def _narrow(group: pd.DataFrame, dimension: str) -> tuple[Place, pd.DataFrame]:
-    """Return the commonest value, and the exits that have it; all of them where it is not most of them."""
+def _narrow(values: Values, which: Sequence[int], dimension: str) -> tuple[Place, Sequence[int]]:
+    """Return the commonest value, and the lines that have it; all of them where it is not most exits."""
+    column, count = values[dimension], values["count"]
     counts: Counter[Any] = Counter()
-    for value, count in zip(plain(group[dimension]), plain(group["count"]), strict=True):
-        counts[value] += count
+    for line in which:
+        counts[column[line]] += count[line]
     # Of several the least, and what is none the last: as they stand in a table.
     value = min(counts, key=lambda value: (-counts[value], value is None, value))
     share = counts[value] / counts.total()
     place = Place(dimension, None if value is None else str(value), share, len(counts))
-    if not place.is_most:
-        return place, group
-    return place, group[group[dimension].isna() if value is None else group[dimension] == value]
+    return place, [line for line in which if column[line] == value] if place.is_most else which
 
 
 def _cause(bit: BitName, told: Mapping[str, str | None], handlers: Iterable[str]) -> Cause | None:
     return causes.of(bit.bit, syscall=told.get("syscall"), context=told.get("context"), handlers=handlers)
 
 
-def _working(handlers: pd.DataFrame, bit: BitName) -> list[str]:
+def _working(handlers: Iterable[Line], bit: BitName) -> list[str]:
     """Return the handlers that had work more than half as often as the busiest of the bit's."""
-    if bit.bit not in handlers.index.get_level_values("bit"):
-        return []
-    counts = handlers.loc[[bit.bit]].groupby("handler")["count"].sum()
-    return [str(name) for name, count in counts.items() if count > MOST * counts.max()]
+    counts: Counter[str] = Counter()
+    for line in handlers:
+        if line["bit"] == bit.bit:
+            counts[line["handler"]] += line["count"]
+    return [name for name, count in counts.items() if count > MOST * max(counts.values())]

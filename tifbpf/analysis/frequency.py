@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import pandas as pd
-from pandas.tseries.frequencies import to_offset
-
-from tifbpf.analysis.classes import classes, plain
+from tifbpf.analysis.classes import classes
+from tifbpf.analysis.naming import host_names, syscall_names
 from tifbpf.analysis.observed import Observed
-from tifbpf.analysis.rows import Rows
-from tifbpf.layouts import syscalls
+from tifbpf.analysis.rows import Line, Rows, Values
+from tifbpf.analysis.sums import by_value, rate, total
+from tifbpf.engines.query import STEP, TIME
 from tifbpf.layouts.model import Context
 from tifbpf.recording.paths import ExitPath
 
-_OF_COUNTED = ("exits", "slow_counted", "exits_per_second")
-_SUMS = [*_OF_COUNTED, "slow", "slow_per_second"]
-_COLUMNS = ["exits", "slow", "slow_counted", "share", "exits_per_second", "slow_per_second"]
-
-
+_OF_SLOW = {"slow": 0, "slow_per_second": 0.0}
+_OF_COUNTED = {"exits": 0, "slow_counted": 0, "exits_per_second": 0.0}
+"""What lines have where somebody looked and there was nothing."""
 HOST = "host"
 """The dimension that every recording has."""
 _MADE_OF = {"syscall": ("syscall", "abi"), HOST: ("place",)}
@@ -30,63 +28,102 @@ def columns_of(by: Sequence[str]) -> list[str]:
     return [column for name in by for column in _MADE_OF.get(name, (name,))]
 
 
-def named(frame: pd.DataFrame, rows: Rows, by: Sequence[str], place: str = "place") -> pd.DataFrame:
-    """Replace what dimensions are made of by what they are called; `place` is the column of recordings."""
-    frame = name_syscalls(frame)
+def named(values: Values, rows: Rows, by: Sequence[str]) -> Values:
+    """Replace what dimensions are made of by what they are called; of hosts that is `place`."""
+    found = dict(values)
+    if "syscall" in by:
+        found["syscall"] = syscall_names(found["syscall"], found.pop("abi"))
     if HOST in by:
-        hosts = [rows.recordings[number].metadata.host.name for number in frame[place]]
-        frame[HOST] = pd.Series(hosts, index=frame.index, dtype="str")
-    return frame
+        found[HOST] = host_names(found["place"], rows.recordings)
+    return found
 
 
-def name_syscalls(frame: pd.DataFrame) -> pd.DataFrame:
-    """Replace number and ABI by the system call's name, null where there is none."""
-    if "syscall" not in frame:
-        return frame
-    pairs = list(zip(plain(frame["syscall"]), plain(frame["abi"]), strict=True))
-    names = {pair: syscalls.name(*pair) for pair in set(pairs) if None not in pair}
-    named = pd.Series([names.get(pair) for pair in pairs], index=frame.index, dtype="str")
-    return frame.assign(syscall=named).drop(columns="abi")
+def by_context(rows: Rows, observed: Observed) -> list[Line]:
+    """Return one line for each of the three contexts; see `Recordings.frequency`."""
+    found = {line["context"]: line for line in by_dimensions(rows, observed, ("context",))}
+    lines = []
+    for context in Context:
+        line = found.get(context, dict.fromkeys(("share", *_OF_SLOW, *_OF_COUNTED)))
+        covered = observed.covered(context)
+        # A context without a row saw no exit only where somebody looked.
+        for columns, known in ((_OF_SLOW, covered), (_OF_COUNTED, observed.counted(context))):
+            line |= {name: (line[name] or zero) if known else None for name, zero in columns.items()}
+        seconds = observed.seconds(context)
+        line |= {
+            "context": context.value,
+            "covered": covered,
+            "seconds": seconds if covered and seconds else None,
+        }
+        lines.append(line)
+    return lines
 
 
-def by_context(rows: Rows, observed: Observed) -> pd.DataFrame:
-    """Return one row for each of the three contexts; see `Recordings.frequency`."""
-    found = by_dimensions(rows, observed, ("context",))
-    frame = found.reindex(pd.Index([context.value for context in Context], name="context", dtype="str"))
-    covered = pd.Series([observed.covered(context) for context in Context], index=frame.index)
-    counted = pd.Series([observed.counted(context) for context in Context], index=frame.index)
-    # A context without a row saw no exit only where somebody looked.
-    for columns, known in ((("slow", "slow_per_second"), covered), (_OF_COUNTED, counted)):
-        for column in columns:
-            frame[column] = frame[column].fillna(0).where(known)
-    frame.insert(0, "covered", covered)
-    seconds = _seconds([observed.seconds(context) for context in Context], frame.index)
-    frame["seconds"] = seconds.where(covered)
-    return frame
-
-
-def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each value of `by` that was seen; see `Recordings.frequency`."""
+def by_dimensions(rows: Rows, observed: Observed, by: Sequence[str]) -> list[Line]:
+    """Return one line for each value of `by` that was seen; see `Recordings.frequency`."""
     keys = dict.fromkeys(["recording", "context", "path", *columns_of(by)])
-    frame = named(rows.summed(keys), rows, by)
-    contexts = [Context(context) for context in frame["context"]]
-    frame["exits"] = observed.exits(frame)
-    frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
-    frame["slow_counted"] = observed.slow_counted(frame)
+    found = named(rows.values(keys), rows, by)
     # A host has seconds of its own; whatever else exits are told apart by, all hosts were watched for it.
-    places = list(frame["place"]) if HOST in by else [None] * len(frame)
+    places = found["place"] if HOST in by else [None] * len(found["count"])
     seconds, counted = Seconds(rows, observed), Seconds(rows, observed, counted=True)
-    for column, of in (("exits", counted), ("slow", seconds)):
-        lengths = [of.of(context, place) for context, place in zip(contexts, places, strict=True)]
-        frame[f"{column}_per_second"] = frame[column] / _seconds(lengths, frame.index)
-    sums = frame.groupby(list(by), dropna=False)[_SUMS].sum(min_count=1)
+    groups: dict[tuple[Any, ...], _Parts] = {}
+    for key, recording, place, context, path, count in zip(
+        zip(*(found[name] for name in by), strict=True),
+        found["recording"],
+        places,
+        *(found[name] for name in ("context", "path", "count")),
+        strict=True,
+    ):
+        parts = groups.setdefault(key, _Parts([], [], [], [], []))
+        exits = count if observed.adds_up_in(recording, context, path) else None
+        slow = count if path == ExitPath.SLOW else 0
+        parts.exits.append(exits)
+        parts.slow.append(slow)
+        parts.slow_counted.append(slow if observed.counted_in(recording, context) else None)
+        parts.exits_per_second.append(_per_second(exits, counted.of(context, place)))
+        parts.slow_per_second.append(_per_second(slow, seconds.of(context, place)))
+    return [
+        dict(zip(by, key, strict=True)) | _summed(parts)
+        for key, parts in sorted(groups.items(), key=lambda group: by_value(group[0]))
+    ]
+
+
+class _Parts(NamedTuple):
+    """What adds up to one line."""
+
+    exits: list[int | None]
+    slow: list[int]
+    slow_counted: list[int | None]
+    exits_per_second: list[float | None]
+    slow_per_second: list[float | None]
+
+
+def _summed(parts: _Parts) -> Line:
+    exits = total(parts.exits)
     # A thread that began its system call under another name, or before the recording, was counted there: what
     # counts all exits then has fewer of a class than there are slow ones.
-    sums["slow_counted"] = sums["slow_counted"].where(sums["exits"].notna())
-    sums["share"] = (sums["slow_counted"] / sums["exits"].where(sums["exits"] > 0)).where(
-        sums["slow_counted"] <= sums["exits"]
-    )
-    return sums[_COLUMNS]
+    counted = None if exits is None else total(parts.slow_counted)
+    return {
+        "exits": exits,
+        "slow": sum(parts.slow),
+        "slow_counted": counted,
+        "share": counted / exits if exits and counted is not None and counted <= exits else None,
+        "exits_per_second": rate(parts.exits_per_second),
+        "slow_per_second": rate(parts.slow_per_second),
+    }
+
+
+def _per_second(exits: int | None, seconds: float) -> float | None:
+    return exits / seconds if exits is not None and seconds > 0 else None
+
+
+def by(rows: Rows, observed: Observed, dimension: str) -> list[Line]:
+    """Return `by_dimensions` of one, most slow exits first, with its commonest triggers."""
+    commonest = _commonest_triggers(rows, dimension)
+    return [
+        line
+        | dict(zip(("trigger", "trigger_count"), commonest.get(line[dimension], (None, None)), strict=True))
+        for line in sorted(by_dimensions(rows, observed, (dimension,)), key=lambda line: -line["slow"])
+    ]
 
 
 class Seconds:
@@ -101,25 +138,20 @@ class Seconds:
                 for host in (None, self._hosts[place]):
                     self._ns[host, context] += rows.recordings[place].duration_ns
 
-    def of(self, context: Context, place: int | None) -> float:
+    def of(self, context: str, place: int | None) -> float:
         """Return the seconds of the host that the recording at `place` is of; None: of all hosts."""
-        return self._ns[None if place is None else self._hosts[place], context] / 1e9
+        return self._ns[None if place is None else self._hosts[place], Context(context)] / 1e9
 
 
-def _seconds(values: list[float], index: pd.Index) -> pd.Series:
-    seconds = pd.Series(values, index=index, dtype="Float64")
-    return seconds.where(seconds > 0)
-
-
-def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, int]]:
+def _commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, int]]:
     """Return, for each value of `dimension`, the bit that triggered most of its slow exits, and how many."""
     keys = ["recording", "context", "word", "syscall_work", "path", *columns_of([dimension])]
-    frame = named(rows.summed(keys, slow_only=True), rows, [dimension])
+    found = named(rows.values(keys, slow_only=True), rows, [dimension])
     triggers: dict[object, Counter[str]] = {}
-    for value, found in zip(plain(frame[dimension]), classes(frame, rows.recordings), strict=True):
+    for value, exits in zip(found[dimension], classes(found, rows.recordings), strict=True):
         counter = triggers.setdefault(value, Counter())
-        for trigger in found.decoded.triggers:
-            counter[trigger.bit] += found.count
+        for trigger in exits.decoded.triggers:
+            counter[trigger.bit] += exits.count
     return {
         value: min(counter.items(), key=lambda item: (-item[1], item[0]))
         for value, counter in triggers.items()
@@ -127,27 +159,6 @@ def commonest_triggers(rows: Rows, dimension: str) -> dict[object, tuple[str, in
     }
 
 
-def timeline(rows: Rows, observed: Observed, freq: str | None) -> pd.DataFrame:
-    """Return sums over time; see `Recordings.timeline`."""
-    start, step_ns = step_of(freq)
-    frame = rows.summed(["recording", "context", "path", start], step_ns=step_ns)
-    frame["exits"] = observed.exits(frame)
-    frame["slow"] = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)
-    sums = frame.groupby([start, "context"])[["exits", "slow"]].sum(min_count=1)
-    lengths = rows.lengths("context")
-    sums["seconds"] = lengths.groupby([starts(lengths, step_ns), "context"])["interval_ns"].sum() / 1e9
-    return sums.rename_axis(["time", "context"])
-
-
-def step_of(freq: str | None) -> tuple[str, int | None]:
-    """Return the key that is the start of such a step, and its length in ns; None: of an interval."""
-    return ("time", None) if freq is None else ("step", pd.Timedelta(to_offset(freq).nanos, "ns").value)
-
-
-def starts(frame: pd.DataFrame, step_ns: int | None) -> pd.Series:
-    """Return the starts of the steps that the intervals of `frame`, by their `time`, begin in."""
-    if step_ns is None:
-        return frame["time"]
-    times = frame["time"].dt.as_unit("ns").astype("int64")
-    begun: pd.Series = pd.to_datetime(times // step_ns * step_ns, utc=True, unit="ns").dt.as_unit("ns")
-    return begun.rename("step")
+def start_of(step_ns: int | None) -> str:
+    """Return the key that is the start of a step of that length; None: of an interval."""
+    return TIME if step_ns is None else STEP

@@ -7,8 +7,8 @@ from enum import StrEnum
 import pandas as pd
 
 from tifbpf.analysis.classes import classes
+from tifbpf.analysis.frames import name_words, values
 from tifbpf.analysis.rows import Rows
-from tifbpf.analysis.words import name_words
 from tifbpf.recording.buckets import bounds
 
 _KEYS = ("recording", "context", "word", "syscall_work", "path", "latency_log2")
@@ -36,7 +36,7 @@ def slow_rows(rows: Rows, of: Of) -> pd.DataFrame:
     frame = rows.timed(_KEYS)
     match of:
         case Of.BIT:
-            triggers = [found.decoded.triggers for found in classes(frame, rows.recordings)]
+            triggers = [found.decoded.triggers for found in classes(values(frame), rows.recordings)]
             frame["trigger"] = pd.Series(triggers, index=frame.index, dtype=object)
             frame = frame.drop(columns="word").explode("trigger").dropna(subset="trigger")
             frame["word"] = [str(trigger.word) for trigger in frame["trigger"]]

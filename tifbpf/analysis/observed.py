@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tifbpf.analysis.classes import BitName
 from tifbpf.analysis.rows import Rows
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage
 from tifbpf.recording.paths import ExitPath
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Observed:
@@ -37,37 +39,37 @@ class Observed:
             self._taken_out |= {
                 BitName(effect.word, effect.bit) for effect in metadata.observer_effects if effect.ours
             }
-        sums = rows.summed(["place", "context", "path"])
+        sums = rows.values(["place", "context", "path"])
         for place, context, path, count in zip(
             sums["place"], sums["context"], sums["path"], sums["count"], strict=True
         ):
-            self._exits[place, Context(context)][ExitPath(path)] += int(count)
+            self._exits[place, Context(context)][ExitPath(path)] += count
 
     def covered(self, context: Context) -> bool:
         """Whether any of them covered it."""
         return any(self.covered_in(place, context) for place in self._duration_ns)
 
-    def covered_in(self, place: int, context: Context) -> bool:
+    def covered_in(self, place: int, context: str) -> bool:
         """Whether that recording covered it."""
-        return self._coverage[place, context].route is not None
+        return self._coverage[place, Context(context)].route is not None
 
     def counted(self, context: Context) -> bool:
         """Whether any of them counted all its exits, and not only the slow ones."""
         return any(self.counted_in(place, context) for place in self._duration_ns)
 
-    def counted_in(self, place: int, context: Context) -> bool:
+    def counted_in(self, place: int, context: str) -> bool:
         """Whether that recording counted all exits of the context; False where the count cannot be right."""
-        coverage = self._coverage[place, context]
+        coverage = self._coverage[place, Context(context)]
         return (
             coverage.route is not None
             and coverage.denominator is not None
             and not self.undercounted_in(place, context)
         )
 
-    def undercounted_in(self, place: int, context: Context) -> bool:
+    def undercounted_in(self, place: int, context: str) -> bool:
         """Whether what should have counted all its exits counted fewer than there were slow ones."""
-        coverage = self._coverage[place, context]
-        exits = self._exits[place, context]
+        coverage = self._coverage[place, Context(context)]
+        exits = self._exits[place, Context(context)]
         return (
             coverage.slow_only
             and coverage.denominator is not None
@@ -134,6 +136,11 @@ class Observed:
     def _seconds(self, places: Iterable[int]) -> float:
         return sum(self._duration_ns[place] for place in places) / 1e9
 
+    def adds_up_in(self, place: int, context: str, path: str) -> bool:
+        """Whether such rows are what counts all exits there."""
+        slow_only = self._coverage[place, Context(context)].slow_only
+        return self.counted_in(place, context) and (path == ExitPath.ALL) == slow_only
+
     def exits(self, frame: pd.DataFrame) -> pd.Series:
         """Return what each row adds to all exits: its count, or NA if that is not what counts them.
 
@@ -141,12 +148,8 @@ class Observed:
             frame: with the columns recording, context, path and count.
         """
         triples = zip(frame["recording"], frame["context"], frame["path"], strict=True)
-        counting = [
-            self.counted_in(place, Context(context))
-            and (path == ExitPath.ALL) == self._coverage[place, Context(context)].slow_only
-            for place, context, path in triples
-        ]
-        return frame["count"].where(pd.Series(counting, index=frame.index, dtype=bool))
+        counting: Any = [self.adds_up_in(*triple) for triple in triples]
+        return frame["count"].where(counting)
 
     def slow_counted(self, frame: pd.DataFrame) -> pd.Series:
         """Return each row's slow exits, NA where not all exits of its context were counted.
@@ -155,5 +158,5 @@ class Observed:
             frame: with the columns recording, context and slow.
         """
         pairs = zip(frame["recording"], frame["context"], strict=True)
-        counted = [self.counted_in(place, Context(context)) for place, context in pairs]
-        return frame["slow"].where(pd.Series(counted, index=frame.index, dtype=bool))
+        counted: Any = [self.counted_in(*pair) for pair in pairs]
+        return frame["slow"].where(counted)

@@ -1,9 +1,8 @@
-"""`Recordings`: what the methods of the Python API return, and what every report is made of."""
+"""`Recordings`: what the methods of the Python API return."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,27 +11,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tifbpf.analysis import bits, explanation, frequency, latency, origins, timeline, words
-from tifbpf.analysis.classes import ExitClass, classes, plain
-from tifbpf.analysis.estimates import Estimates
-from tifbpf.analysis.observed import Observed
-from tifbpf.analysis.rows import Rows, combine, to_pandas
-from tifbpf.engines.loading import Loaded, load
-from tifbpf.engines.local import shared
+from tifbpf.analysis import bits, explanation, frames, frequency, latency, timeline
+from tifbpf.analysis.figures import CLASS, CONTEXT, Figures, names_of
+from tifbpf.analysis.frames import COUNT, NAME, SHARE, TIME
+from tifbpf.analysis.rows import combine
 from tifbpf.engines.model import Engine
-from tifbpf.errors import TifbpfError
-from tifbpf.recording.locate import locate
-from tifbpf.recording.metadata import Losses, Metadata
 from tifbpf.recording.paths import ExitPath
-from tifbpf.recording.schema import DIMENSIONS
 from tifbpf.text import printable
 
 if TYPE_CHECKING:
     from tifbpf.reporters.notebook import Plots
 
-CONTEXT = "context"
 _TIMES = ("latency_log2", "ns", "ns_max")
-_CLASS = ("recording", "context", "word", "syscall_work", "path", "tier")
+_FREQUENCY = {
+    "exits": COUNT,
+    "slow": COUNT,
+    "slow_counted": COUNT,
+    "share": SHARE,
+    "exits_per_second": SHARE,
+    "slow_per_second": SHARE,
+}
+_BIT = {"word": NAME, "bit": NAME}
 
 
 def read(paths: str | Path | Iterable[str | Path], *, engine: Engine | None = None) -> Recordings:
@@ -48,13 +47,10 @@ def read(paths: str | Path | Iterable[str | Path], *, engine: Engine | None = No
         TifbpfError: a path is missing, unreadable, empty, no Parquet, no recording, of a newer schema or
             damaged, or one recording is given twice; see `tifbpf.errors`.
     """
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if not given:
-        raise TifbpfError("no recording was given; name at least one *.tif.parquet")
-    return Recordings(load(locate(given), engine or shared()))
+    return Recordings.read(paths, engine=engine)
 
 
-class Recordings:
+class Recordings(Figures):
     """One or more recordings, added up.
 
     Counts are whole numbers (UInt64), shares lie between 0 and 1, and NA means not known: a context that was
@@ -67,12 +63,6 @@ class Recordings:
         rows: sums over their rows.
         observed: where and how long each context was observed.
     """
-
-    def __init__(self, loaded: Loaded) -> None:
-        self.recordings = loaded.recordings
-        self.loaded = loaded
-        self.rows = Rows(loaded)
-        self.observed = Observed(self.rows)
 
     @property
     def plot(self) -> Plots:
@@ -95,39 +85,6 @@ class Recordings:
 
         return notebook.table(self)
 
-    @property
-    def metadata(self) -> list[Metadata]:
-        """What each recording says about itself."""
-        return [recording.metadata for recording in self.recordings]
-
-    @cached_property
-    def dimensions(self) -> tuple[str, ...]:
-        """The dimensions that at least one recording has: any of syscall, comm, pid, cgroup, cpu."""
-        recorded = {name for metadata in self.metadata for name in metadata.dimensions}
-        return tuple(name for name in DIMENSIONS if name in recorded)
-
-    @cached_property
-    def _words(self) -> pd.DataFrame:
-        frame = self.rows.summed(_CLASS)
-        # Not those that count all exits once more.
-        return frame[frame["path"] != ExitPath.ALL].reset_index(drop=True)
-
-    @cached_property
-    def _classes(self) -> list[ExitClass]:
-        return classes(self._words, self.recordings)
-
-    @cached_property
-    def _bits(self) -> pd.DataFrame:
-        return bits.bits(self._classes, [metadata.layout for metadata in self.metadata], self.observed)
-
-    @cached_property
-    def _needs(self) -> pd.DataFrame:
-        return bits.needs(self._classes)
-
-    @cached_property
-    def _all_words(self) -> pd.DataFrame:
-        return words.words(self._words, self.recordings, self.observed)
-
     def exits(self) -> pd.DataFrame:
         """Return the recorded exits, decoded; their counts add up to those recorded.
 
@@ -141,8 +98,8 @@ class Recordings:
         columns = frequency.columns_of(self.dimensions)
         table = combine(self.recordings)
         exits = table.filter(pc.not_equal(table["path"].cast(pa.string()), ExitPath.ALL.value))
-        frame = to_pandas(exits.select(["time", "interval_ns", *columns, *_CLASS, "count", *_TIMES]))
-        frame = words.name_words(frequency.name_syscalls(frame), self.recordings)
+        frame = frames.of_table(exits.select(["time", "interval_ns", *columns, *CLASS, "count", *_TIMES]))
+        frame = frames.name_words(frames.name_syscalls(frame), self.recordings)
         order = ["recording", "time", "interval_ns", "context", *self.dimensions, "tif", "syscall_work"]
         order += ["path", "tier", "count", *_TIMES, "tif_value", "syscall_work_value"]
         return frame[order].rename_axis("row")
@@ -164,11 +121,11 @@ class Recordings:
             TifbpfError: no recording has these dimensions.
         """
         if by is None:
-            return frequency.by_context(self.rows, self.observed)
-        names = _names(by)
-        places = self.having(names)
-        those = self.rows.of(places)
-        return frequency.by_dimensions(those, Observed(those), names)
+            columns = {"covered": "bool", **_FREQUENCY, "seconds": SHARE}
+            return frames.of_lines(self.context_lines, {CONTEXT: NAME}, columns)
+        names = names_of(by)
+        index = {name: frames.type_of(name) for name in names}
+        return frames.of_lines(self.frequency_by(names), index, _FREQUENCY)
 
     def by(self, dimension: str) -> pd.DataFrame:
         """Return `frequency(dimension)`, most slow exits first, with the bit that triggered most of them.
@@ -178,26 +135,8 @@ class Recordings:
         Raises:
             TifbpfError: no recording has the dimension.
         """
-        frame = self.frequency(dimension).sort_values("slow", ascending=False, kind="stable")
-        commonest = frequency.commonest_triggers(self.rows.of(self.having([dimension])), dimension)
-        found = [commonest.get(value) for value in plain(frame.index.to_series())]
-        frame["trigger"] = pd.Series([pair and pair[0] for pair in found], index=frame.index, dtype="str")
-        frame["trigger_count"] = pd.array([pair and pair[1] for pair in found], dtype="UInt64")
-        return frame
-
-    def having(self, dimensions: Iterable[str]) -> list[int]:
-        """Return the places of the recordings that have all of `dimensions`.
-
-        Raises:
-            TifbpfError: none has.
-        """
-        wanted = set(dimensions) - {CONTEXT, frequency.HOST}
-        places = [place for place, metadata in enumerate(self.metadata) if wanted <= set(metadata.dimensions)]
-        if not places:
-            raise TifbpfError(
-                f"no recording has {', '.join(sorted(wanted))}; record with --by {','.join(sorted(wanted))}"
-            )
-        return places
+        columns = {**_FREQUENCY, "trigger": NAME, "trigger_count": COUNT}
+        return frames.of_lines(self.lines_by(dimension), {dimension: frames.type_of(dimension)}, columns)
 
     def bits(self) -> pd.DataFrame:
         """Return the histogram of bits: every bit of a work mask, and every other bit that was seen.
@@ -211,7 +150,10 @@ class Recordings:
         taken out of the words). NA where it could not have been seen: no context that tests it was covered,
         the route there does not see it, or it was taken out.
         """
-        return self._bits.copy()
+        counts = ("present", "present_slow", "trigger", "sole", "exits")
+        columns = dict.fromkeys(counts, COUNT) | {"share_of_exits": SHARE, "share_of_slow": SHARE}
+        columns |= {"in_mask": "bool", "taken_out": "bool"}
+        return frames.of_lines(self.bit_lines, _BIT, columns)
 
     def words(self) -> pd.DataFrame:
         """Return the words, commonest first.
@@ -221,14 +163,31 @@ class Recordings:
         (NA for fast ones), tif_value, syscall_work_value (NA where layouts disagree), ns (time in the
         slowpath; NA where not measured).
         """
-        return self._all_words.copy()
+        columns = {
+            "path": NAME,
+            "tier": NAME,
+            "count": COUNT,
+            "share_of_exits": SHARE,
+            "share_of_slow": SHARE,
+        }
+        columns |= dict.fromkeys(("tif_value", "syscall_work_value", "ns"), COUNT)
+        return frames.of_lines(
+            self.word_lines, dict.fromkeys((CONTEXT, "tif", "syscall_work"), NAME), columns
+        )
 
     def cooccurrence(self) -> pd.DataFrame:
         """Return a square frame, both axes (word, bit): slow exits in which both triggered.
 
         The diagonal is how often the bit triggered at all; commonest first; bits that never did are left out.
         """
-        return bits.cooccurrence(self._classes)
+        pairs = bits.cooccurrence(self.classes)
+        names = list(dict.fromkeys(first for first, _ in pairs))
+        axis = pd.MultiIndex.from_arrays(
+            [[name.word.value for name in names], [name.bit for name in names]], names=list(_BIT)
+        )
+        columns = [frames.column([pairs[row, name] for row in names], COUNT) for name in names]
+        frame = pd.DataFrame(dict(enumerate(columns)), index=axis)
+        return frame.set_axis(axis, axis="columns")
 
     def needs(self) -> pd.DataFrame:
         """Return what the work of slow exits needed.
@@ -237,14 +196,15 @@ class Recordings:
         add up to all slow exits; and reschedule_only (nothing but NEED_RESCHED and NEED_RESCHED_LAZY), which
         is among them. Columns: slow, share_of_slow.
         """
-        return self._needs.copy()
+        return frames.of_lines(self.need_lines, {"need": NAME}, {"slow": COUNT, "share_of_slow": SHARE})
 
     def tiers(self) -> pd.DataFrame:
         """Return slow exits by (context, tier); tiers taken together are joined by "+".
 
         Columns: slow, share_of_slow. The tier is `unknown` where the bits were gone when the route looked.
         """
-        return words.tiers(self._words)
+        index = {CONTEXT: NAME, "tier": NAME}
+        return frames.of_lines(self.tier_lines, index, {"slow": COUNT, "share_of_slow": SHARE})
 
     def latency(self, of: str = "bit") -> pd.DataFrame:
         """Return the time that slow exits spent in the slowpath, longest together first.
@@ -278,7 +238,8 @@ class Recordings:
         target (the thread whose bit it was, NA where not known), count, share_of_bit (of what was seen to
         set this bit).
         """
-        return origins.setters(self.metadata)
+        columns = {"by": NAME, "comm": NAME, "target": NAME, "count": COUNT, "share_of_bit": SHARE}
+        return frames.of_lines(self.setter_lines, _BIT, columns)
 
     def handlers(self) -> pd.DataFrame:
         """Return how often those that share a bit had work, most first; of the recordings that asked.
@@ -286,7 +247,8 @@ class Recordings:
         Index (bit, context, handler). Columns: count, share_of_bit (of the runs for that bit in that
         context).
         """
-        return origins.handlers(self.metadata)
+        index = {"bit": NAME, CONTEXT: NAME, "handler": NAME}
+        return frames.of_lines(self.handler_lines, index, {"count": COUNT, "share_of_bit": SHARE})
 
     def timeline(self, freq: str | None = None) -> pd.DataFrame:
         """Return exits over time.
@@ -298,7 +260,9 @@ class Recordings:
         Index (time, context), only where something was recorded. Columns: exits, slow, seconds (recorded in
         that step, over all recordings).
         """
-        return frequency.timeline(self.rows, self.observed, freq)
+        lines = timeline.by_context(self.rows, self.observed, frames.step_ns(freq))
+        columns = {"exits": COUNT, "slow": COUNT, "seconds": SHARE}
+        return frames.of_lines(lines, {"time": TIME, CONTEXT: NAME}, columns)
 
     def timeline_by_bit(self, freq: str | None = None) -> pd.DataFrame:
         """Return slow exits over time by the bit that triggered; one for which two did is in both.
@@ -309,7 +273,8 @@ class Recordings:
         Index (time, word, bit), only where the bit triggered. Columns: slow, slow_counted (NA where not all
         exits of any context were counted).
         """
-        return timeline.by_bit(self.rows, self.observed, freq)
+        lines = timeline.by_bit(self.rows, self.observed, frames.step_ns(freq))
+        return frames.of_lines(lines, {"time": TIME, **_BIT}, {"slow": COUNT, "slow_counted": COUNT})
 
     def timeline_of_all(self, freq: str | None = None) -> pd.DataFrame:
         """Return exits over time, of all contexts together; what a share of `timeline_by_bit` is of.
@@ -320,12 +285,13 @@ class Recordings:
         Index time, only where something was recorded. Columns: exits, slow, slow_counted (NA where not all
         exits of any context were counted), seconds (recorded in that step, over all recordings).
         """
-        return timeline.of_all(self.rows, self.observed, freq)
+        lines = timeline.of_all(self.rows, self.observed, frames.step_ns(freq))
+        columns = {"exits": COUNT, "slow": COUNT, "slow_counted": COUNT, "seconds": SHARE}
+        return frames.of_lines(lines, {"time": TIME}, columns)
 
     def explanation(self) -> tuple[explanation.Finding, ...]:
         """Return what made exits slow, commonest first: bits, whose exits, from where, probable causes."""
-        shared = [name for name in self.dimensions if len(self.having([name])) == len(self.recordings)]
-        return explanation.explain(self.rows, shared, self.handlers())
+        return self.findings
 
     def estimates(self, of: str | Sequence[str] = CONTEXT) -> pd.DataFrame:
         """Return between what shares and rates lie, with 95 % confidence, where not every exit was looked at.
@@ -340,23 +306,12 @@ class Recordings:
         Raises:
             TifbpfError: no recording has these dimensions.
         """
-        places = range(len(self.recordings)) if of in ("bit", "all") else self.having(_names(of))
-        found = Estimates(self.rows.of(places))
-        if of == "bit":
-            return found.bits()
-        return found.frequency([] if of == "all" else _names(of))
-
-    @property
-    def estimated(self) -> bool:
-        """Whether counts are estimates, not every exit having been looked at."""
-        return any(recording.estimated for recording in self.recordings)
+        return self.bounds(of)
 
     def losses(self) -> pd.DataFrame:
         """Return exits that were seen and not recorded. Index cause; column exits."""
-        causes = Losses.__struct_fields__
-        sums = [sum(getattr(metadata.totals.losses, cause) for metadata in self.metadata) for cause in causes]
-        index = pd.Index(causes, name="cause", dtype="str")
-        return pd.DataFrame({"exits": pd.array(sums, dtype="UInt64")}, index=index)
+        lines = ({"cause": cause, "exits": lost} for cause, lost in self.lost.items())
+        return frames.of_lines(lines, {"cause": NAME}, {"exits": COUNT})
 
     def totals(self) -> pd.DataFrame:
         """Return seen = recorded + lost, what filters left out, and what was counted beside.
@@ -365,18 +320,8 @@ class Recordings:
         ones only) and uncounted (those that were lost of them); not_sampled and not_sampled_of_all (passed by
         without a look, the others being what was looked at). Column exits.
         """
-        sums = {
-            "seen": sum(metadata.totals.seen for metadata in self.metadata),
-            "recorded": sum(metadata.totals.recorded for metadata in self.metadata),
-            "lost": sum(metadata.totals.losses.total for metadata in self.metadata),
-            "filtered": sum(metadata.totals.filtered for metadata in self.metadata),
-            "counted": sum(metadata.totals.counted for metadata in self.metadata),
-            "uncounted": sum(metadata.totals.uncounted for metadata in self.metadata),
-            "not_sampled": sum(metadata.totals.not_sampled for metadata in self.metadata),
-            "not_sampled_of_all": sum(metadata.totals.not_sampled_of_all for metadata in self.metadata),
-        }
-        index = pd.Index(sums, name="total", dtype="str")
-        return pd.DataFrame({"exits": pd.array(list(sums.values()), dtype="UInt64")}, index=index)
+        lines = ({"total": name, "exits": exits} for name, exits in self.total.items())
+        return frames.of_lines(lines, {"total": NAME}, {"exits": COUNT})
 
     def coverage(self) -> pd.DataFrame:
         """Return how each context was observed.
@@ -433,7 +378,3 @@ class Recordings:
             for entry in getattr(metadata, field)
         ]
         return pd.DataFrame(lines, columns=["recording", *columns]).set_index("recording")
-
-
-def _names(of: str | Sequence[str]) -> list[str]:
-    return [of] if isinstance(of, str) else list(of)

@@ -1,26 +1,29 @@
-"""Sums over the rows of recordings as frames; pandas sees what an engine has added up, and no more."""
+"""Sums over the rows of recordings: what an engine has added up, as plain values or as frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tifbpf.engines.loading import CLASS, Loaded
-from tifbpf.engines.query import GROUP, RECORDING, STEP, TIME, Among, Keys, Query
+from tifbpf.engines.local import shared
+from tifbpf.engines.query import GROUP, MEASURES, RECORDING, STEP, TIME, Among, Keys, Query
+from tifbpf.recording.columns import column, scalar
+from tifbpf.recording.exits import Numbers
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording
 from tifbpf.recording.weights import weighted
 
-_NULLABLE = {
-    pa.uint64(): pd.UInt64Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int8(): pd.Int8Dtype(),
-}
-"""A word with nulls beside it would otherwise become a float and lose its low bits."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+Line = dict[str, Any]
+"""A line of a table, by the names of its columns: plain Python values, None where one is not known."""
+Values = dict[str, list[Any]]
+"""The columns of many lines."""
 _SUMS = ("count", "ns", "rows", "rows_with_ns")
 
 
@@ -85,21 +88,37 @@ class Rows:
             slow_only: leave out all but slow exits.
             step_ns: the length of a step, ns.
         """
+        from tifbpf.analysis.frames import of_table
+
+        frame = of_table(self._summed(keys, slow_only, step_ns))
+        frame["ns"] = frame["ns"].where(frame["rows_with_ns"] == frame["rows"])
+        return frame.drop(columns=["rows", "rows_with_ns"])
+
+    def values(self, keys: Iterable[str], *, slow_only: bool = False, step_ns: int | None = None) -> Values:
+        """Return what `summed` does as plain values, times as ns since the epoch; arguments as there."""
+        found = _values(self._summed(keys, slow_only, step_ns))
+        found["ns"] = [
+            ns if timed == rows else None
+            for ns, timed, rows in zip(found["ns"], found.pop("rows_with_ns"), found.pop("rows"), strict=True)
+        ]
+        return found
+
+    def _summed(self, keys: Iterable[str], slow_only: bool, step_ns: int | None) -> pa.Table:
         wanted = tuple(dict.fromkeys(keys))
         some = _canonical(wanted)
         table = self._table(some, slow_only, step_ns)
         if table is None:
             self.expect([some], slow_only=slow_only, step_ns=step_ns)
             table = self._known[some, slow_only, step_ns if STEP in some else None]
-        frame = to_pandas(table.select([*wanted, *_SUMS]))
-        frame["ns"] = frame["ns"].where(frame["rows_with_ns"] == frame["rows"])
-        return frame.drop(columns=["rows", "rows_with_ns"])
+        return table.select([*wanted, *_SUMS])
 
     def among(self, keys: Iterable[str], values: Among, *, step_ns: int | None = None) -> pd.DataFrame:
         """Return `count` by `keys` as `summed` does, of rows that have some values alone; not kept."""
         wanted = tuple(dict.fromkeys(keys))
+        from tifbpf.analysis.frames import of_table
+
         query = Query(keys=(_asked(wanted),), measures=("count",), among=values, step_ns=step_ns)
-        return to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
+        return of_table(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
 
     def _table(self, keys: Keys, slow_only: bool, step_ns: int | None) -> pa.Table | None:
         """Return sums that are known, or follow from such."""
@@ -117,29 +136,33 @@ class Rows:
             finer = min(those, key=len, default=None)
         if finer is None:
             return None
-        found = _added(finer, keys, {"rows": "sum", "rows_with_ns": "sum"})
-        self._known[keys, slow_only, step] = found.sort_by([(name, "ascending") for name in keys])
+        found = _added(finer, keys, _SUMS)
+        self._known[keys, slow_only, step] = found
         return found
 
     def span(self) -> tuple[int, int] | None:
         """Return the starts of the first interval and of the last, ns since the epoch; None without any."""
-        times = self.lengths()["time"].dt.as_unit("ns").astype("int64")
-        return None if times.empty else (int(times.min()), int(times.max()))
+        found = pc.min_max(self._lengths_of(())[TIME].cast(pa.int64())).as_py()
+        return None if found["min"] is None else (found["min"], found["max"])
 
     @property
     def any_timed(self) -> bool:
         """Whether the time that any exit spent in the slowpath was measured."""
-        return bool(pc.any(pc.greater(self._loaded.kinds["rows_with_ns"], 0)).as_py())
+        return bool(pc.max(self._loaded.kinds["rows_with_ns"]).as_py())
 
     def timed(self, keys: Iterable[str]) -> pd.DataFrame:
         """Return `count`, `ns` and `ns_max` of slow exits by keys of `CLASS`."""
-        return to_pandas(_added(self._classes(slow_only=True), tuple(keys), {"ns_max": "max"}))
+        from tifbpf.analysis.frames import of_table
+
+        return of_table(_added(self._classes(slow_only=True), tuple(keys), ("count", "ns", "ns_max")))
 
     def parts(self, keys: Iterable[str]) -> pd.DataFrame:
         """Return `count`, `variance` and `spread` by `keys`; see `tifbpf.analysis.estimates`."""
+        from tifbpf.analysis.frames import of_table
+
         wanted = tuple(dict.fromkeys(keys))
         query = Query(keys=(_asked(wanted),), measures=("count", "variance", "spread"))
-        frame = to_pandas(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
+        frame = of_table(_named(self._loaded.sums(query, self._groups, self.places)[_asked(wanted)], wanted))
         return frame.astype({"count": float})
 
     def lengths(self, *keys: str) -> pd.DataFrame:
@@ -147,29 +170,49 @@ class Rows:
 
         Columns: place, time, those of `keys`; interval_ns.
         """
+        from tifbpf.analysis.frames import of_table
+
+        return of_table(self._lengths_of(keys))
+
+    def recorded_ns(self, *keys: str, step_ns: int | None) -> dict[tuple[Any, ...], int]:
+        """Return the lengths of all intervals together, by the start of their step and `keys`.
+
+        Args:
+            keys: as of `lengths`.
+            step_ns: the length of a step, ns; None: of each start of an interval.
+        """
+        start = f"epoch_ns({TIME})"
+        if step_ns is not None:
+            start = f"{start} // {step_ns:d} * {step_ns:d}"
+        by = {STEP: start, **{key: key for key in keys}}
+        sums = shared().added(self._lengths_of(keys), by, {"ns": "sum(interval_ns)::BIGINT"})
+        found = _values(sums)
+        return dict(zip(zip(*(found[name] for name in by), strict=True), found["ns"], strict=True))
+
+    def _lengths_of(self, keys: Sequence[str]) -> pa.Table:
         wanted = ("place", TIME, *keys)
         if wanted not in self._lengths:
             query = Query(keys=(_asked(wanted),), measures=("interval_ns",))
             found = self._loaded.sums(query, self._groups, self.places)[_asked(wanted)]
             self._lengths[wanted] = _named(found, wanted)
-        return to_pandas(self._lengths[wanted])
+        return self._lengths[wanted]
 
     def _classes(self, *, slow_only: bool) -> pa.Table:
         """Return the sums by `CLASS`, which loading made; with the group as `recording`."""
         table = self._loaded.kinds
-        wanted = pc.is_in(table[RECORDING], pa.array(self.places, table[RECORDING].type))
+        wanted = pc.is_in(table[RECORDING], _numbers(self.places))
         if slow_only:
-            wanted = pc.and_(wanted, pc.equal(table["path"], ExitPath.SLOW.value))
+            wanted = pc.and_(wanted, pc.equal(table["path"], scalar(ExitPath.SLOW.value)))
         table = table.filter(wanted)
-        groups = pa.array(self._groups, pa.int32()).take(table[RECORDING])
+        groups = _numbers(self._groups).take(table[RECORDING])
         names = ["place" if name == RECORDING else name for name in table.column_names]
         return table.rename_columns(names).append_column(RECORDING, groups)
 
 
-def _added(table: pa.Table, keys: Keys, others: dict[str, str]) -> pa.Table:
-    wanted = {"count": "sum", "ns": "sum", **others}
-    grouped = table.group_by(list(keys), use_threads=False).aggregate(list(wanted.items()))
-    return grouped.rename_columns([*keys, *wanted]) if keys else grouped.rename_columns(list(wanted))
+def _added(table: pa.Table, keys: Keys, measures: Iterable[str]) -> pa.Table:
+    # Arrow's own group_by imports pandas.
+    sums = {name: MEASURES[name].of_sums for name in measures}
+    return shared().added(table, {key: f'"{key}"' for key in keys}, sums)
 
 
 def _canonical(keys: Iterable[str]) -> Keys:
@@ -237,13 +280,13 @@ def combine(recordings: Sequence[Recording]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Return a frame with integers that stay integers (and may be NA) and names as plain strings."""
-    plain = pa.table(
-        {
-            name: column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-            for name, column in zip(table.column_names, table.columns, strict=True)
-        }
-    )
-    frame: pd.DataFrame = plain.to_pandas(types_mapper=_NULLABLE.get)
-    return frame
+def _numbers(values: Sequence[int]) -> pa.Array:
+    return column(Numbers(values), pa.int32(), len(values))
+
+
+def _values(table: pa.Table) -> Values:
+    """Return plain values; of times ns since the epoch, which datetime has no room for."""
+    return {
+        name: (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from tifbpf.analysis import frequency
-from tifbpf.analysis.classes import BitName, classes, plain
+from tifbpf.analysis.classes import BitName, classes
+from tifbpf.analysis.frames import name_syscalls, name_words, plain
+from tifbpf.analysis.frames import values as frame_values
 from tifbpf.analysis.intervals import Intervals
+from tifbpf.analysis.naming import NONE_SET
 from tifbpf.analysis.ratios import Sums
 from tifbpf.analysis.recordings import Recordings
-from tifbpf.analysis.words import NONE_SET, name_words
 from tifbpf.engines.query import Among
 from tifbpf.layouts.model import Context, Layout, Word
 from tifbpf.recording.paths import ExitPath
@@ -100,7 +102,7 @@ class Side:
         slow = self._rows("word", "syscall_work", slow_only=True)
         found = [
             (row, (trigger, exits.context))
-            for row, exits in enumerate(classes(slow, self._recordings))
+            for row, exits in enumerate(classes(frame_values(slow), self._recordings))
             for trigger in exits.decoded.triggers
         ]
         # An exit for which two bits triggered is in both.
@@ -204,7 +206,7 @@ class Side:
         frame = self._sums.summed(["recording", "context", "path", *columns])
         frame = frame[frame["context"].isin([str(context) for context in self._contexts])]
         raw = list(zip(*(plain(frame[column]) for column in columns), strict=True))
-        return frequency.name_syscalls(frame).assign(raw=pd.Series(raw, index=frame.index, dtype=object))
+        return name_syscalls(frame).assign(raw=pd.Series(raw, index=frame.index, dtype=object))
 
     def by(self, dimension: str, values: Collection[Hashable]) -> dict[Hashable, Tallied]:
         """Return slow exits by some values of a dimension; None for those that have none."""
@@ -212,7 +214,7 @@ class Side:
         wanted = [value in values for value in plain(every[dimension])]
         columns = frequency.columns_of([dimension])
         among = Among(tuple(columns), tuple(dict.fromkeys(every["raw"][wanted])))
-        frame = frequency.name_syscalls(self._rows(*columns, among=among))
+        frame = name_syscalls(self._rows(*columns, among=among))
         frame["exits"] = self.observed.exits(frame)
         keys = list(zip(plain(frame[dimension]), map(Context, frame["context"]), strict=True))
         slow = frame["count"].where(frame["path"] == ExitPath.SLOW, 0)

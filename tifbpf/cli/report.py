@@ -17,7 +17,7 @@ from tifbpf.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tifbpf.analysis import Recordings
+    from tifbpf.analysis.figures import Figures
     from tifbpf.conditions.judge import Verdict
     from tifbpf.conditions.model import Condition
     from tifbpf.reporters import schema
@@ -102,11 +102,11 @@ def report(
         raise typer.BadParameter("the file that --plot names must end in .svg or .png")
     conditions = options.conditions(fail_on)
     shown = options.dimensions(by, complete.SHOWN) if by else None
-    from tifbpf.analysis import read
+    from tifbpf.analysis.figures import Figures
     from tifbpf.engines.choose import chosen
 
     with chosen(engine) as opened:
-        recordings = read(files, engine=opened)
+        recordings = Figures.read(files, engine=opened)
         if verbose:
             _tell_what_was_read(recordings)
         verdicts = _judge(conditions, recordings)
@@ -132,13 +132,13 @@ def _print(built: schema.Report, *, json: bool, csv: bool, markdown: bool) -> No
         terminal.console().print(terminal.document(built))
 
 
-def _judge(conditions: Iterable[Condition], recordings: Recordings) -> list[Verdict]:
+def _judge(conditions: Iterable[Condition], recordings: Figures) -> list[Verdict]:
     from tifbpf.conditions.recorded import judge
 
     return [judge(condition, recordings.loaded) for condition in conditions]
 
 
-def _tell_what_was_read(recordings: Recordings) -> None:
+def _tell_what_was_read(recordings: Figures) -> None:
     for recording in recordings.recordings:
         about = recording.metadata
         print(
@@ -171,7 +171,7 @@ def _tell(verdicts: list[Verdict], *, quiet: bool) -> int:
 
 
 def _write(
-    recordings: Recordings,
+    recordings: Figures,
     page: Path | None,
     picture: Path | None,
     top: int | None,

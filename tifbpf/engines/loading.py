@@ -14,6 +14,8 @@ from tifbpf.engines.checks import check
 from tifbpf.engines.model import Engine, EngineError
 from tifbpf.engines.query import RECORDING, Keys, Query
 from tifbpf.engines.source import Source, kind_of
+from tifbpf.recording.columns import column, scalar
+from tifbpf.recording.exits import Numbers
 from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.reader import Recording, assembled, damaged
 from tifbpf.recording.remote import Location
@@ -45,7 +47,7 @@ class Loaded:
 
     def only(self, places: Sequence[int]) -> Loaded:
         """Return some of them."""
-        numbers = pc.index_in(self.kinds[RECORDING], pa.array(places, self.kinds[RECORDING].type))
+        numbers = pc.index_in(self.kinds[RECORDING], _numbers(places))
         kinds = self.kinds.set_column(0, RECORDING, numbers).filter(pc.is_valid(numbers))
         return Loaded(tuple(self.recordings[place] for place in places), kinds, self.engine)
 
@@ -76,9 +78,9 @@ class Loaded:
         if "count" not in query.measures or query.among is not None or not self.kinds.num_columns:
             return
         kinds = self.kinds
-        wanted = pc.is_in(kinds[RECORDING], pa.array(places, kinds[RECORDING].type))
+        wanted = pc.is_in(kinds[RECORDING], _numbers(places))
         if query.slow_only:
-            wanted = pc.and_(wanted, pc.equal(kinds["path"], ExitPath.SLOW.value))
+            wanted = pc.and_(wanted, pc.equal(kinds["path"], scalar(ExitPath.SLOW.value)))
         exits = _total(kinds.filter(wanted))
         for keys, table in sums.items():
             if (found := _total(table)) != exits:
@@ -144,6 +146,10 @@ def _sources(recording: Recording, place: int, groups: Sequence[int] | None) -> 
             group=place if groups is None else groups[place],
             table=part.rows_in_file,
         )
+
+
+def _numbers(places: Sequence[int]) -> pa.Array:
+    return column(Numbers(places), pa.int32(), len(places))
 
 
 def _total(table: pa.Table) -> int:

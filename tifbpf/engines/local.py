@@ -18,6 +18,7 @@ from tifbpf.engines import query as queries
 from tifbpf.engines.model import EngineError
 from tifbpf.engines.query import GROUP, RECORDING, SET, Keys, Query
 from tifbpf.engines.source import Kind, Source, columns
+from tifbpf.recording.columns import scalar
 from tifbpf.recording.reader import Part, interned, parts_of
 from tifbpf.recording.remote import Location, file_of
 
@@ -110,6 +111,27 @@ class LocalEngine:
         finally:
             cursor.close()
 
+    def added(self, table: pa.Table, keys: Mapping[str, str], sums: Mapping[str, str]) -> pa.Table:
+        """Return a table's lines added up by keys, in the order of these.
+
+        Args:
+            table: what to add up.
+            keys: the SQL of each of its columns, by the name that it gets.
+            sums: likewise of what is wanted beside them.
+
+        Raises:
+            EngineError: as of `sums`.
+        """
+        wanted = ", ".join(f'{sql} AS "{name}"' for name, sql in {**keys, **sums}.items())
+        places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+        by = f" GROUP BY {places} ORDER BY {places}" if keys else ""
+        cursor = self._connection.cursor()
+        try:
+            cursor.register(_SUMS, table)
+            return _answer(cursor, f"SELECT {wanted} FROM {_SUMS}{by}")
+        finally:
+            cursor.close()
+
     def close(self) -> None:
         """Give back what it holds."""
         self._connection.close()
@@ -126,7 +148,9 @@ def split(query: Query, table: pa.Table) -> dict[Keys, pa.Table]:
     """Return the lines of an answer by the keys that they were summed by, in the order of the keys."""
     found = {}
     for keys in query.keys:
-        lines = table.filter(pc.equal(table[SET], query.place(keys))) if len(query.keys) > 1 else table
+        lines = (
+            table.filter(pc.equal(table[SET], scalar(query.place(keys)))) if len(query.keys) > 1 else table
+        )
         lines = lines.select([*keys, *query.measures])
         # Whoever adds up in parallel answers in any order; a report must not depend on it.
         order = [(name, "ascending") for name in keys]

@@ -1,7 +1,8 @@
-"""Arrow columns from columns of Python's, without `pa.array`.
+"""Arrow columns from columns of Python's, without `pa.array`, and scalars without `pa.scalar`.
 
-`pa.array` imports pandas to ask whether its argument is a Series: 50 MB that a recorder would carry on a
-production machine for nothing. Buffers are what it would have made.
+Both import pandas to ask whether their argument is a Series: 50 MB that a recorder would carry on a
+production machine for nothing, and a quarter of a second that a report would wait for. Buffers are what they
+would have made.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def column(values: Names | Numbers | None, kind: pa.DataType, length: int) -> pa
 def constant(value: int, kind: pa.DataType, length: int) -> pa.Array:
     """Return an array of the same number throughout."""
     return _numbers(array(_CODES[str(kind)], [value]) * length, None, kind)
+
+
+def scalar(value: int | str) -> pa.Scalar:
+    """Return a value as what functions of `pyarrow.compute` take."""
+    return (_strings([value]) if isinstance(value, str) else constant(value, pa.int64(), 1))[0]
 
 
 def _numbers(values: Sequence[int], missing: bytes | None, kind: pa.DataType) -> pa.Array:

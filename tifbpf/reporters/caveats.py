@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tifbpf.analysis import Recordings
+from tifbpf.analysis.figures import Figures
 from tifbpf.analysis.words import UNKNOWN_TIER
 from tifbpf.layouts.model import Context
 from tifbpf.recording.metadata import Coverage, Metadata
@@ -17,7 +17,7 @@ _MOST = 6
 """Caveats of one kind; a thousand recordings may have one each."""
 
 
-def caveats(recordings: Recordings) -> tuple[Caveat, ...]:
+def caveats(recordings: Figures) -> tuple[Caveat, ...]:
     """Return what limits the figures of `recordings`, the gravest first, each once."""
     found = [
         *_emptiness(recordings),
@@ -46,7 +46,7 @@ def _few(caveats: Iterable[Caveat]) -> Iterator[Caveat]:
             yield Caveat(kind=kind, text=f"The same or the like is to be said {more} times more ({kind}).")
 
 
-def _emptiness(recordings: Recordings) -> Iterator[Caveat]:
+def _emptiness(recordings: Figures) -> Iterator[Caveat]:
     if not any(recording.num_rows for recording in recordings.recordings):
         yield Caveat(kind="empty", text="0 exits were recorded.")
 
@@ -128,12 +128,11 @@ def _sampled(metadata: Metadata) -> Iterator[Caveat]:
         )
 
 
-def _losses(recordings: Recordings) -> Iterator[Caveat]:
-    totals = recordings.totals()["exits"]
-    lost, seen = int(totals["lost"]), int(totals["seen"])
+def _losses(recordings: Figures) -> Iterator[Caveat]:
+    totals = recordings.total
+    lost, seen = totals["lost"], totals["seen"]
     if lost:
-        causes = recordings.losses()["exits"]
-        named = ", ".join(f"{cause} {numbers.count(int(n))}" for cause, n in causes.items() if n)
+        named = ", ".join(f"{cause} {numbers.count(n)}" for cause, n in recordings.lost.items() if n)
         yield Caveat(
             kind="loss",
             text=f"{numbers.count(lost)} of {numbers.count(seen)} exits seen were lost "
@@ -141,7 +140,7 @@ def _losses(recordings: Recordings) -> Iterator[Caveat]:
         )
 
 
-def _denominators(recordings: Recordings) -> Iterator[Caveat]:
+def _denominators(recordings: Figures) -> Iterator[Caveat]:
     observed = recordings.observed
     for place, context in observed.pairs():
         if observed.undercounted_in(place, context):
@@ -150,8 +149,7 @@ def _denominators(recordings: Recordings) -> Iterator[Caveat]:
                 text=f"What should count all {context} exits counted fewer than were slow: their share of "
                 f"all {context} exits is unknown.",
             )
-    totals = recordings.totals()["exits"]
-    counted, uncounted = int(totals["counted"]), int(totals["uncounted"])
+    counted, uncounted = (recordings.total[name] for name in ("counted", "uncounted"))
     if uncounted:
         yield Caveat(
             kind="denominator",
@@ -160,18 +158,18 @@ def _denominators(recordings: Recordings) -> Iterator[Caveat]:
         )
 
 
-def _without_trigger(recordings: Recordings) -> Iterator[Caveat]:
-    frame = recordings.tiers().reset_index()
-    for context, tier, slow in zip(frame["context"], frame["tier"], frame["slow"], strict=True):
-        if tier == UNKNOWN_TIER:
+def _without_trigger(recordings: Figures) -> Iterator[Caveat]:
+    for line in recordings.tier_lines:
+        if line["tier"] == UNKNOWN_TIER:
+            slow = numbers.count(line["slow"])
             yield Caveat(
                 kind="trigger",
-                text=f"{numbers.count(slow)} {context} exits were slow, and their bits gone when the route "
-                "looked: what triggered them is unknown.",
+                text=f"{slow} {line['context']} exits were slow, and their bits gone when the route looked: "
+                "what triggered them is unknown.",
             )
 
 
-def _followed(recordings: Recordings) -> Iterator[Caveat]:
+def _followed(recordings: Figures) -> Iterator[Caveat]:
     if missed := sum(metadata.totals.not_followed for metadata in recordings.metadata):
         yield Caveat(
             kind="filter",
@@ -229,7 +227,7 @@ def _route(coverage: Coverage, told: bool) -> Iterator[Caveat]:
             )
 
 
-def _layouts(recordings: Recordings) -> Iterator[Caveat]:
+def _layouts(recordings: Figures) -> Iterator[Caveat]:
     layouts = {metadata.layout.name: metadata.layout for metadata in recordings.metadata}
     if len(layouts) > 1:
         yield Caveat(
@@ -246,7 +244,7 @@ def _layouts(recordings: Recordings) -> Iterator[Caveat]:
                 )
 
 
-def _dimensions(recordings: Recordings) -> Iterator[Caveat]:
+def _dimensions(recordings: Figures) -> Iterator[Caveat]:
     everything = len(recordings.recordings)
     for dimension in recordings.dimensions:
         having = len(recordings.having([dimension]))

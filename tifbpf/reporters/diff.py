@@ -9,8 +9,8 @@ import pandas as pd
 
 from tifbpf import __version__
 from tifbpf.analysis.comparison import CONFIDENCE, Comparison, Measure
+from tifbpf.analysis.naming import split
 from tifbpf.analysis.recordings import Recordings
-from tifbpf.analysis.words import split
 from tifbpf.reporters import diff_schema as schema
 from tifbpf.reporters.caveats import caveats
 from tifbpf.reporters.model import recording

@@ -10,9 +10,9 @@ from tifbpf.reporters.tables import Column, Kind, Section, Table
 from tifbpf.text import listed
 
 if TYPE_CHECKING:
-    # `tifbpf doctor` shows sections too, and starts without pandas.
-    from tifbpf.analysis import Recordings
+    # `tifbpf doctor` shows sections too, and reads no recordings.
     from tifbpf.analysis.explanation import Cited, Finding, Place
+    from tifbpf.analysis.figures import Figures
 
 _LEAST = 0.01
 """Of slow exits; findings below it are summed up, but never the first."""
@@ -42,9 +42,9 @@ _SPREAD = {
 _CONTEXTS = {"syscall": "system call"}
 
 
-def build(recordings: Recordings) -> schema.Explanation:
+def build(recordings: Figures) -> schema.Explanation:
     """Return what made exits slow, the commonest first."""
-    everything = recordings.explanation()
+    everything = recordings.findings
     told = [
         finding
         for place, finding in enumerate(everything[:_FINDINGS])

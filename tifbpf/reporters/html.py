@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tifbpf import __version__, resources
-from tifbpf.analysis import Recordings
+from tifbpf.analysis.figures import Figures
 from tifbpf.errors import TifbpfError
 from tifbpf.reporters import charts, estimates, explanation, model, numbers, schema, sections, timeline, vega
 from tifbpf.reporters.charts import Chart
@@ -69,7 +69,7 @@ _ABOVE = {"headline", "caveats"}
 
 
 def within(
-    recordings: Recordings, top: int = TOP, most: int = MOST_BYTES, by: Sequence[str] | None = None
+    recordings: Figures, top: int = TOP, most: int = MOST_BYTES, by: Sequence[str] | None = None
 ) -> str:
     """Return the report with tables as long as fit.
 

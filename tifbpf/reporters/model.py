@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import pandas as pd
+import numpy as np
 
 from tifbpf import __version__
-from tifbpf.analysis import Recordings
-from tifbpf.analysis.classes import plain
-from tifbpf.analysis.frequency import columns_of, step_of
-from tifbpf.analysis.words import split
+from tifbpf.analysis import bits
+from tifbpf.analysis.figures import Figures
+from tifbpf.analysis.frequency import columns_of, start_of
+from tifbpf.analysis.naming import split
+from tifbpf.analysis.rows import Line
+from tifbpf.analysis.sums import total
 from tifbpf.layouts.model import Context, Word
 from tifbpf.recording.metadata import Merged, Sampling
 from tifbpf.recording.reader import Recording
 from tifbpf.reporters import coverage, explanation, schema, seen, timeline
 from tifbpf.reporters.caveats import caveats
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _T = TypeVar("_T", bound=Hashable)
 
 
-def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None) -> schema.Report:
+def build(recordings: Figures, top: int = 10, by: Sequence[str] | None = None) -> schema.Report:
     """Return the report.
 
     Args:
@@ -37,8 +42,9 @@ def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None
     shown = recordings.dimensions if by is None else by
     _expect(recordings, shown)
     contexts = _contexts(recordings)
-    words = recordings.words()
-    slow_words, fast_words = (words[words["path"] == path] for path in ("slow", "fast"))
+    slow_words, fast_words = (
+        [line for line in recordings.word_lines if line["path"] == path] for path in ("slow", "fast")
+    )
     pairs = _pairs(recordings)
     return schema.Report(
         tifbpf=__version__,
@@ -48,10 +54,13 @@ def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None
         contexts=contexts,
         caveats=caveats(recordings),
         explanation=explanation.build(recordings),
-        bits=tuple(schema.BitLine(**line) for line in _lines(_bounded(recordings.bits(), recordings, "bit"))),
-        slow_words=_words(slow_words.head(top)),
+        bits=tuple(
+            schema.BitLine(**line)
+            for line in _bounded(recordings.bit_lines, recordings, "bit", ("word", "bit"))
+        ),
+        slow_words=_words(slow_words[:top]),
         slow_words_total=len(slow_words),
-        fast_words=_words(fast_words.head(top)),
+        fast_words=_words(fast_words[:top]),
         fast_words_total=len(fast_words),
         pairs=pairs[:top],
         pairs_total=len(pairs),
@@ -60,8 +69,8 @@ def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None
         latency=_latency(recordings, top),
         setters=_setters(recordings, top),
         handlers=_handlers(recordings),
-        needs=tuple(schema.NeedLine(**line) for line in _lines(recordings.needs())),
-        tiers=tuple(schema.TierLine(**line) for line in _lines(recordings.tiers())),
+        needs=tuple(schema.NeedLine(**line) for line in recordings.need_lines),
+        tiers=tuple(schema.TierLine(**line) for line in recordings.tier_lines),
         masks=seen.build(recordings),
         accounting=_accounting(recordings),
         routes=_routes(recordings),
@@ -70,9 +79,10 @@ def build(recordings: Recordings, top: int = 10, by: Sequence[str] | None = None
     )
 
 
-def _expect(recordings: Recordings, shown: Sequence[str]) -> None:
+def _expect(recordings: Figures, shown: Sequence[str]) -> None:
     """Have what the report needs summed in two passes: over all rows, and over those of slow exits."""
-    start, step_ns = step_of(timeline.step(recordings))
+    step_ns = timeline.step(recordings)
+    start = start_of(step_ns)
     exits = ["recording", "context", "path"]
     triggers = [*exits, "word", "syscall_work"]
     dimensions = [columns_of([name]) for name in shown]
@@ -89,20 +99,6 @@ def _expect(recordings: Recordings, shown: Sequence[str]) -> None:
     )
 
 
-def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of `frame`, index and columns, with plain Python values and None for NA."""
-    flat = frame.reset_index()
-    names = [str(name) for name in flat.columns]
-    columns = [_values(flat[name]) for name in flat.columns]
-    return [dict(zip(names, line, strict=True)) for line in zip(*columns, strict=True)]
-
-
-def _values(column: pd.Series) -> list[Any]:
-    values = plain(column)
-    # A frame of numbers alone has NaN for what is not known.
-    return [None if value != value else value for value in values] if column.dtype.kind == "f" else values
-
-
 _BOUNDS = ("share_low", "share_high", "slow_per_second_low", "slow_per_second_high")
 _SUMS = tuple(name for name in schema.Frequency.__struct_fields__ if name not in _BOUNDS)
 
@@ -113,30 +109,40 @@ def _frequency(line: dict[str, Any]) -> schema.Frequency:
     )
 
 
-def _bounded(frame: pd.DataFrame, recordings: Recordings, of: str) -> pd.DataFrame:
-    """Return the frame with between what its figures lie, where they are estimates."""
+def _bounded(lines: Sequence[Line], recordings: Figures, of: str, names: Sequence[str]) -> Sequence[Line]:
+    """Return the lines with between what their figures lie, where they are estimates.
+
+    Args:
+        lines: what the figures are in.
+        recordings: what they are of.
+        of: as of `Recordings.estimates`.
+        names: what tells the lines apart.
+    """
     if not recordings.estimated:
-        return frame
-    bounds = recordings.estimates(of)
-    lines: dict[Hashable, dict[Hashable, Any]] = bounds.astype(object).to_dict("index")
-    known = {_key(key): line for key, line in lines.items()}
-    more = {
-        name: pd.array([known.get(_key(key), {}).get(name, pd.NA) for key in frame.index], dtype="Float64")
-        for name in bounds.columns
-    }
-    return frame.assign(**more)
+        return lines
+    bounds = _of_frame(recordings.bounds(of))
+    more = {tuple(line.pop(name) for name in names): line for line in bounds}
+    none = dict.fromkeys(name for line in more.values() for name in line)
+    return [line | more.get(tuple(line[name] for name in names), none) for line in lines]
 
 
-def _key(value: Any) -> Hashable:
-    """Return a member of an index; what has no value is equal to what has none."""
-    return value if isinstance(value, tuple) or not pd.isna(value) else None
+def _of_frame(frame: pd.DataFrame) -> list[Line]:
+    """Return the lines of `frame`, index and columns."""
+    from tifbpf.analysis.frames import values
+
+    found = values(frame.reset_index())
+    # A frame of numbers alone has NaN for what is not known.
+    return [
+        {name: None if value != value else value for name, value in zip(found, line, strict=True)}
+        for line in zip(*found.values(), strict=True)
+    ]
 
 
-def _total(recordings: Recordings, contexts: Iterable[schema.ContextLine]) -> schema.Frequency:
+def _total(recordings: Figures, contexts: Iterable[schema.ContextLine]) -> schema.Frequency:
     total = _together(line.frequency for line in contexts)
     if not recordings.estimated:
         return total
-    (line,) = _lines(recordings.estimates("all")) or [{}]
+    (line,) = _of_frame(recordings.bounds("all")) or [{}]
     known = {name: line.get(name) for name in _BOUNDS}
     return msgspec.structs.replace(total, **known)
 
@@ -153,7 +159,7 @@ def _together(frequencies: Iterable[schema.Frequency]) -> schema.Frequency:
     return schema.Frequency(**sums)
 
 
-def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
+def _contexts(recordings: Figures) -> tuple[schema.ContextLine, ...]:
     why_not: dict[str, dict[str, None]] = {}
     for metadata in recordings.metadata:
         for observed in metadata.contexts:
@@ -167,47 +173,50 @@ def _contexts(recordings: Recordings) -> tuple[schema.ContextLine, ...]:
             why_not=tuple(why_not.get(line["context"], ())),
             frequency=_frequency(line),
         )
-        for line in _lines(_bounded(recordings.frequency(), recordings, "context"))
+        for line in _bounded(recordings.context_lines, recordings, "context", ("context",))
     )
 
 
-def _words(frame: pd.DataFrame) -> tuple[schema.WordLine, ...]:
-    found = []
-    for line in _lines(frame):
-        for word in Word:
-            value = line[f"{word}_value"]
-            line[word] = split(line[word])
-            line[f"{word}_value"] = None if value is None else f"{value:#x}"
-        found.append(schema.WordLine(**line))
-    return tuple(found)
+def _words(lines: Iterable[Line]) -> tuple[schema.WordLine, ...]:
+    return tuple(
+        schema.WordLine(
+            **line
+            | {word.value: split(line[word]) for word in Word}
+            | {f"{word}_value": _hexadecimal(line[f"{word}_value"]) for word in Word}
+        )
+        for line in lines
+    )
 
 
-def _pairs(recordings: Recordings) -> tuple[schema.PairLine, ...]:
-    frame = recordings.cooccurrence()
-    slow = int(recordings.needs()["slow"].drop("reschedule_only").sum())
-    names = list(frame.index)
+def _hexadecimal(value: int | None) -> str | None:
+    return None if value is None else f"{value:#x}"
+
+
+def _pairs(recordings: Figures) -> tuple[schema.PairLine, ...]:
+    slow = sum(line["slow"] for line in recordings.need_lines if line["need"] != "reschedule_only")
+    together = bits.cooccurrence(recordings.classes)
+    order = {name: place for place, name in enumerate(dict.fromkeys(first for first, _ in together))}
     found = [
         schema.PairLine(
-            first_word=first[0],
-            first=first[1],
-            second_word=second[0],
-            second=second[1],
-            slow=int(together),
-            share_of_slow=int(together) / slow,
+            first_word=first.word.value,
+            first=first.bit,
+            second_word=second.word.value,
+            second=second.bit,
+            slow=count,
+            share_of_slow=count / slow,
         )
-        for place, first in enumerate(names)
-        for second, together in zip(names[place + 1 :], frame.iloc[place, place + 1 :], strict=True)
-        if together
+        for (first, second), count in together.items()
+        if count and order[first] < order[second]
     ]
     return tuple(sorted(found, key=lambda pair: -pair.slow))
 
 
-def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionTable:
-    frame = recordings.by(name)
+def _dimension(recordings: Figures, name: str, top: int) -> schema.DimensionTable:
+    lines = recordings.lines_by(name)
     return schema.DimensionTable(
         dimension=name,
         recordings=len(recordings.having([name])),
-        values=len(frame),
+        values=len(lines),
         lines=tuple(
             schema.DimensionLine(
                 value=None if line[name] is None else str(line[name]),
@@ -215,26 +224,32 @@ def _dimension(recordings: Recordings, name: str, top: int) -> schema.DimensionT
                 trigger_count=line["trigger_count"],
                 frequency=_frequency(line),
             )
-            for line in _lines(_bounded(frame.head(top), recordings, name))
+            for line in _bounded(lines[:top], recordings, name, (name,))
         ),
-        others=_added(frame.iloc[top:]) if len(frame) > top else None,
+        others=_added(lines[top:]) if len(lines) > top else None,
     )
 
 
-def _added(frame: pd.DataFrame) -> schema.Frequency:
-    """Return the sum of the lines of `frame`; what is unknown in all of them stays unknown."""
-    return _together([schema.Frequency(**{name: _sum(frame[name]) for name in _SUMS})])
+def _added(lines: Sequence[Line]) -> schema.Frequency:
+    """Return the sum of lines; what is unknown in all of them stays unknown."""
+    sums: Line = {
+        name: (_rate if name.endswith("_per_second") else total)(line[name] for line in lines)
+        for name in _SUMS
+    }
+    return _together([schema.Frequency(**sums)])
 
 
-def _sum(column: pd.Series) -> Any:
-    return plain(pd.Series([column.sum(min_count=1)], dtype=column.dtype))[0]
+def _rate(values: Iterable[float | None]) -> float | None:
+    # There may be a million of them, as many as hosts have processes.
+    known = [value for value in values if value is not None]
+    return float(np.sum(known)) if known else None
 
 
 _TIMES = ("slow", "timed", "ns", "ns_max")
 _QUANTILES = ("p50_low", "p50_high", "p99_low", "p99_high")
 
 
-def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
+def _latency(recordings: Figures, top: int) -> schema.Latency | None:
     if not recordings.rows.any_timed:
         return None
     contexts = _times(recordings, "context")
@@ -252,17 +267,21 @@ def _latency(recordings: Recordings, top: int) -> schema.Latency | None:
     )
 
 
-def _times(recordings: Recordings, of: str) -> list[dict[str, Any]]:
+def _times(recordings: Figures, of: str) -> list[dict[str, Any]]:
     """Return the members of the lines that keep times apart by `of`."""
-    frame = recordings.latency(of)
+    from tifbpf.analysis import latency
+
+    apart = latency.Of(of)
+    slow = latency.slow_rows(recordings.rows, apart)
+    frame = latency.summary(slow, apart)
     names = [str(name) for name in frame.index.names]
     buckets: dict[tuple[Any, ...], list[schema.BucketLine]] = {}
-    for line in _lines(recordings.latency_histogram(of)):
+    for line in _of_frame(latency.histogram(slow, apart)):
         key = tuple(line.pop(name) for name in names)
         bucket = schema.BucketLine(low=line["ns_low"], high=line["ns_high"], exits=line["exits"])
         buckets.setdefault(key, []).append(bucket)
     found = []
-    for line in _lines(frame):
+    for line in _of_frame(frame):
         members = {name: line[name] for name in names}
         histogram = tuple(buckets[tuple(members.values())])
         times = schema.Times(
@@ -274,11 +293,11 @@ def _times(recordings: Recordings, of: str) -> list[dict[str, Any]]:
     return found
 
 
-def _setters(recordings: Recordings, top: int) -> schema.SetterTable | None:
+def _setters(recordings: Figures, top: int) -> schema.SetterTable | None:
     asked = [metadata for metadata in recordings.metadata if metadata.setters is not None]
     if not asked:
         return None
-    lines = [schema.SetterLine(**line) for line in _lines(recordings.setters())]
+    lines = [schema.SetterLine(**line) for line in recordings.setter_lines]
     return schema.SetterTable(
         recordings=len(asked),
         lines=tuple(lines[:top]),
@@ -288,19 +307,18 @@ def _setters(recordings: Recordings, top: int) -> schema.SetterTable | None:
     )
 
 
-def _handlers(recordings: Recordings) -> schema.HandlerTable | None:
+def _handlers(recordings: Figures) -> schema.HandlerTable | None:
     asked = sum(metadata.handlers is not None for metadata in recordings.metadata)
     if not asked:
         return None
-    lines = tuple(schema.HandlerLine(**line) for line in _lines(recordings.handlers()))
+    lines = tuple(schema.HandlerLine(**line) for line in recordings.handler_lines)
     return schema.HandlerTable(recordings=asked, lines=lines)
 
 
-def _accounting(recordings: Recordings) -> schema.Accounting:
-    totals = {line["total"]: line["exits"] for line in _lines(recordings.totals())}
+def _accounting(recordings: Figures) -> schema.Accounting:
     return schema.Accounting(
-        **totals,
-        causes={line["cause"]: line["exits"] for line in _lines(recordings.losses())},
+        **recordings.total,
+        causes=recordings.lost,
         missing=sum(recording.missing for recording in recordings.recordings),
     )
 
@@ -313,7 +331,7 @@ def _grouped(values: Iterable[_T]) -> dict[_T, tuple[int, ...]]:
     return {value: tuple(those) for value, those in places.items()}
 
 
-def _routes(recordings: Recordings) -> tuple[schema.RouteLine, ...]:
+def _routes(recordings: Figures) -> tuple[schema.RouteLine, ...]:
     return tuple(
         coverage.line(found, places)
         for contexts, places in _grouped(metadata.contexts for metadata in recordings.metadata).items()
@@ -321,7 +339,7 @@ def _routes(recordings: Recordings) -> tuple[schema.RouteLine, ...]:
     )
 
 
-def _layouts(recordings: Recordings) -> tuple[schema.LayoutLine, ...]:
+def _layouts(recordings: Figures) -> tuple[schema.LayoutLine, ...]:
     found = _grouped((metadata.layout, metadata.layout_evidence) for metadata in recordings.metadata)
     return tuple(
         schema.LayoutLine(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 
 import msgspec
 
-from tifbpf.analysis import Recordings
 from tifbpf.analysis.audit import Joined, SeenBit, join
+from tifbpf.analysis.figures import Figures
 from tifbpf.layouts.model import NOBODY
 from tifbpf.layouts.verdicts import Finding, Verdict
 from tifbpf.reporters import mask_bits, masks, names, numbers, schema
@@ -16,12 +16,12 @@ from tifbpf.reporters.tables import Section
 from tifbpf.text import listed
 
 
-def build(recordings: Recordings) -> tuple[schema.MaskAudit, ...]:
+def build(recordings: Figures) -> tuple[schema.MaskAudit, ...]:
     """Return the masks of each layout that `recordings` have, and what was seen of their bits."""
     return tuple(line(joined) for joined in join(recordings))
 
 
-def documents(recordings: Recordings) -> tuple[masks.Document, ...]:
+def documents(recordings: Figures) -> tuple[masks.Document, ...]:
     """Return the audit of each layout that `recordings` have, with what they saw and conclude."""
     found = []
     limits = tuple(caveat.text for caveat in caveats(recordings))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-import pandas as pd
-
-from tifbpf.analysis import Recordings
+from tifbpf.analysis import timeline
+from tifbpf.analysis.figures import Figures
+from tifbpf.analysis.rows import Line
 from tifbpf.reporters import names, numbers, schema
 from tifbpf.reporters.tables import Cell, Column, Kind, Section, Table
 
@@ -15,29 +16,27 @@ _COLUMNS = 6
 """Bits that the table has columns for."""
 
 
-def build(recordings: Recordings) -> schema.Timeline | None:
+def build(recordings: Figures) -> schema.Timeline | None:
     """Return the timeline, None where nothing was recorded."""
     span = recordings.rows.span()
     if span is None:
         return None
-    freq = step(recordings)
-    every = recordings.timeline_of_all(freq)
-    step_ns = (
-        max(metadata.interval_ns for metadata in recordings.metadata) if freq is None else int(freq[:-2])
-    )
+    length = step(recordings)
+    every = timeline.of_all(recordings.rows, recordings.observed, length)
+    step_ns = length or max(metadata.interval_ns for metadata in recordings.metadata)
     return schema.Timeline(
         step_seconds=step_ns / 1e9,
         steps=tuple(
             # Of one recording each step is an interval, which lasted as long as it lasted.
-            _step(pd.Timestamp(str(start)), line, float(line["seconds"]) if freq is None else step_ns / 1e9)
-            for start, line in every.iterrows()
+            _step(line, line["seconds"] if length is None else step_ns / 1e9)
+            for line in every
         ),
-        bits=_bits(recordings.timeline_by_bit(freq), every),
+        bits=_bits(timeline.by_bit(recordings.rows, recordings.observed, length), every),
     )
 
 
-def step(recordings: Recordings) -> str | None:
-    """Return the length of a step, e.g. `2000000000ns`; None: each is an interval of the one recording."""
+def step(recordings: Figures) -> int | None:
+    """Return the length of a step, ns; None: each is an interval of the one recording."""
     first, last = recordings.rows.span() or (0, 0)
     step_ns = max(metadata.interval_ns for metadata in recordings.metadata)
     lasted = last - first + step_ns
@@ -45,19 +44,14 @@ def step(recordings: Recordings) -> str | None:
         return None
     # Intervals that do not begin with the step would leave one step with two of them, and the next with
     # none; so a step is several.
-    return f"{step_ns * max(2, -(-lasted // (_STEPS * step_ns)))}ns"
+    return step_ns * max(2, -(-lasted // (_STEPS * step_ns)))
 
 
-def _known(value: object) -> int | None:
-    return None if pd.isna(value) else int(value)  # type: ignore[call-overload]
-
-
-def _step(start: pd.Timestamp, line: pd.Series, length: float) -> schema.TimelineStep:
-    exits, slow, counted = (_known(line[name]) for name in ("exits", "slow", "slow_counted"))
-    seconds = float(line["seconds"])
+def _step(line: Line, length: float) -> schema.TimelineStep:
+    exits, slow, counted, seconds = (line[name] for name in ("exits", "slow", "slow_counted", "seconds"))
     of = seconds or None
     return schema.TimelineStep(
-        start=start.tz_convert(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        start=_moment(line["time"]),
         length_seconds=length,
         seconds=seconds,
         frequency=schema.Frequency(
@@ -71,19 +65,29 @@ def _step(start: pd.Timestamp, line: pd.Series, length: float) -> schema.Timelin
     )
 
 
-def _bits(frame: pd.DataFrame, every: pd.DataFrame) -> tuple[schema.TimelineBit, ...]:
+def _moment(time_ns: int) -> str:
+    second = datetime.fromtimestamp(time_ns // 10**9, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{time_ns // 10**6 % 1000:03}Z"
+
+
+def _bits(lines: Iterable[Line], every: Sequence[Line]) -> tuple[schema.TimelineBit, ...]:
+    at_each: dict[tuple[str, str], dict[int, Line]] = {}
+    for line in lines:
+        at_each.setdefault((line["word"], line["bit"]), {})[line["time"]] = line
+    # The words of steps without the bit were seen, and it was not in them: a zero that is known.
+    none = {"slow": 0, "slow_counted": 0}
     found = []
-    for (word, bit), lines in frame.groupby(["word", "bit"], sort=False):
-        at_each = lines.droplevel(["word", "bit"])
-        # The words of these steps were seen, and the bit was not in them: a zero that is known.
-        slow = at_each["slow"].reindex(every.index).fillna(0)
-        counted = at_each["slow_counted"].reindex(every.index).fillna(0).where(every["slow_counted"].notna())
+    for (word, bit), those in at_each.items():
+        steps = [those.get(step["time"], none) for step in every]
         found.append(
             schema.TimelineBit(
-                word=str(word),
-                bit=str(bit),
-                slow=tuple(int(value) for value in slow),
-                slow_counted=tuple(_known(value) for value in counted),
+                word=word,
+                bit=bit,
+                slow=tuple(step["slow"] for step in steps),
+                slow_counted=tuple(
+                    None if whole["slow_counted"] is None else step["slow_counted"] or 0
+                    for step, whole in zip(steps, every, strict=True)
+                ),
             )
         )
     return tuple(sorted(found, key=lambda line: (-sum(line.slow), line.word, line.bit)))
