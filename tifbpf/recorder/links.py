@@ -211,7 +211,13 @@ def attach_tracing(program: Program, what: str) -> Descriptor:
     """
     result = libbpf.library().bpf_raw_tracepoint_open(None, program.fd)
     if result < 0:
-        raise refused(what, libbpf.error_of(result))
+        code = libbpf.error_of(result)
+        if code == errno.ENOENT:
+            # f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs", Linux 5.13)
+            raise BpfRefusedError(
+                f"this kernel attaches {what} only once: leave out --duty and --max-overhead"
+            )
+        raise refused(what, code)
     return Descriptor(result)
 
 
