@@ -165,11 +165,18 @@ def file_size(place: Stand) -> None:
     assert not place.segments.exists()
 
 
+def remove(directory: Path) -> None:
+    """Remove what is being written to: a new file may come in between, and then it is not empty."""
+    while directory.exists():
+        with contextlib.suppress(OSError):
+            shutil.rmtree(directory)
+
+
 def segments_removed(place: Stand) -> None:
     """Somebody removes the segments while they are written."""
     recorder = place.recorder(*_FAST)
     wait_for_segments(place, 2, recorder)
-    shutil.rmtree(segments_directory(place.output))
+    remove(segments_directory(place.output))
     assert "was removed while it was being written" in ends_unwritable(place, recorder, kept=False)
 
 
@@ -180,7 +187,7 @@ def directory_removed(place: Stand) -> None:
     output, place.output = place.output, inner / "x.tif.parquet"
     recorder = place.recorder(*_FAST)
     wait_for_segments(place, 2, recorder)
-    shutil.rmtree(inner)
+    remove(inner)
     said = ends_unwritable(place, recorder, kept=False)
     assert "was removed while it was being written" in said, said
     place.output = output
