@@ -205,6 +205,8 @@ class Comparison:
 
     def sizes(self) -> dict[str, int]:
         """Return how many words there are (`words`), and values of each dimension."""
+        for side in self._sides:
+            side.expect(self.dimensions)
         return {"words": len(self._words)} | {name: len(self._slow_by(name)) for name in self.dimensions}
 
     def _frame(self, pairs: _Pairs, names: list[str]) -> pd.DataFrame:

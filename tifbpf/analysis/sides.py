@@ -69,6 +69,13 @@ class Side:
         counted = float(parts["count"].sum())
         return 1 + float(parts["spread"].sum()) / counted if counted else 1.0
 
+    def expect(self, dimensions: Sequence[str]) -> None:
+        """Have what all exits of some dimensions, and of each interval, come to summed in one pass."""
+        alike = ["recording", "context", "path"]
+        by = [[*alike, *frequency.columns_of([name])] for name in dimensions]
+        step_ns = self.intervals.step_ns
+        self._sums.expect([[*alike, "place", self.intervals.key], *by], step_ns=step_ns)
+
     def _rows(self, *keys: str, among: Among | None = None, slow_only: bool = False) -> pd.DataFrame:
         """Return `count` by recording, place, interval, context, path and `keys`."""
         wanted = ["recording", "place", self.intervals.key, "context", "path", *keys]
