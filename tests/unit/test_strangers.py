@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tifbpf
 from tests.torture.fuzz import mutations
 from tests.torture.fuzz.campaign import Judge
 from tests.torture.fuzz.reading import Reader, reader
@@ -24,6 +25,7 @@ from tifbpf.layouts.model import Context
 from tifbpf.recording import parquet
 from tifbpf.recording.metadata import encode
 from tifbpf.recording.schema import DIMENSIONS, SCHEMA
+from tifbpf.reporters import model
 
 EACH = 3
 """Files of a kind."""
@@ -55,6 +57,15 @@ def test_mutated_recordings(stranger: Reader, tmp_path: Path) -> None:
         verdicts.append(answer.verdict)
     assert len(verdicts) > 10 * EACH
     assert {"read", "refused"} == set(verdicts)
+
+
+def test_a_time_just_before_1970(tmp_path: Path) -> None:
+    """Its step began before that, too."""
+    rows = [build.row(0, 1, time=-1), build.row(2, 3)]
+    report = model.build(tifbpf.read(build.write(tmp_path / "a.tif.parquet", rows)), 10)
+    assert report.timeline is not None
+    steps = [(step.frequency.exits, step.seconds) for step in report.timeline.steps if step.frequency.exits]
+    assert steps == [(1, 1.0), (3, 1.0)]
 
 
 words = st.integers(0, 2**64 - 1)
