@@ -118,6 +118,7 @@ class Instrument:
         self._missed_before: Counter[str] = Counter()
         self._blind_before: dict[str, frozenset[int]] = {}
         self._probes: dict[str, links.Links] = {}
+        self._off: dict[str, links.Breakpoints] = {}
         looks = list(_looks(choices))
         if setters_plan:
             looks += setters.looks(setters_plan)
@@ -285,12 +286,18 @@ class Instrument:
     def _attach_hooks(self) -> None:
         for hook in self._hooks:
             try:
-                link = self._attach(hook)
+                link = self._on_again(hook) or self._attach(hook)
             except BpfRefusedError as error:
                 raise HookRefusedError(str(error), hook) from error
             self._links.append(link)
             if isinstance(link, links.Links):
                 self._probes[hook.name] = link
+
+    def _on_again(self, hook: HookProgram) -> Descriptor | None:
+        probe = self._off.pop(hook.name, None)
+        if probe is not None:
+            probe.resume()
+        return probe
 
     def _attach(self, hook: HookProgram) -> Descriptor:
         program = self._programs[hook.name]
@@ -348,20 +355,44 @@ class Instrument:
 
     def detach(self) -> None:
         """Detach everything, and wait until no program of ours runs any more."""
-        if not (self._links or self._followers):
+        if not (self._links or self._off or self._followers):
             return
         self._detach_hooks()
         while self._followers:
             self._followers.pop().close()
         self.collector.settle()
 
-    def _detach_hooks(self) -> None:
+    def _detach_hooks(self, *, pausing: bool = False) -> None:
+        """Detach them; where they are to come back, breakpoints are only switched off.
+
+        To set one in the kernel takes CAP_SYS_ADMIN (hw_breakpoint_parse() in kernel/events/hw_breakpoint.c).
+        """
         self.blind_cpus()
-        while self._links:
-            self._links.pop().close()
-        for name, probe in self._probes.items():
-            self._missed_before[name] += probe.missed() or 0
-        self._probes.clear()
+        probes = self._probes.items()
+        kept = {name: probe for name, probe in probes if pausing and isinstance(probe, links.Breakpoints)}
+        for probe in kept.values():
+            probe.pause()
+        for link in (*self._links, *self._off.values()):
+            if link not in kept.values():
+                link.close()
+        self._links.clear()
+        for name, detached in probes:
+            if name not in kept:
+                self._missed_before[name] += detached.missed() or 0
+        self._probes, self._off = dict(kept), kept
+
+    def reattach(self) -> None:
+        """Detach the hooks and attach them again, as `pause` and `resume` do.
+
+        Raises:
+            HookRefusedError: the kernel refused one; none stays attached.
+        """
+        self._detach_hooks(pausing=True)
+        try:
+            self._attach_hooks()
+        except BpfRefusedError:
+            self._detach_hooks(pausing=True)
+            raise
 
     def pause(self) -> int:
         """Stop counting at once, and detach the hooks; children are followed all the same.
@@ -371,7 +402,7 @@ class Instrument:
         """
         self.collector.check_only(NOBODY)
         paused_ns = time.monotonic_ns()
-        self._detach_hooks()
+        self._detach_hooks(pausing=True)
         self.collector.settle()
         return paused_ns
 

@@ -143,6 +143,7 @@ class Breakpoints(Links):
         self._runs = runs
         self._events: dict[int, Descriptor] = {}
         self._blind: frozenset[int] = frozenset()
+        self._paused = False
 
     def add_on(self, cpu: int, event: Descriptor) -> None:
         """Take over the breakpoint of one CPU."""
@@ -167,19 +168,30 @@ class Breakpoints(Links):
         """Return the CPUs on which nothing was seen, from some moment since this was attached.
 
         Those that came online later have no breakpoint. From one that goes offline the kernel takes it, for
-        good (perf_event_exit_cpu() in kernel/events/core.c), and to set another takes CAP_PERFMON.
+        good (perf_event_exit_cpu() in kernel/events/core.c), and to set another takes CAP_SYS_ADMIN.
         """
-        if self._held:
+        if self._held and not self._paused:
             known = self._events.keys() - self._blind
             gone = {cpu for cpu in known if not _is_on(self._events[cpu])}
             self._blind |= gone | (set(online_cpus()) - self._events.keys())
         return self._blind
 
-    def close(self) -> None:
-        """Close all."""
+    def pause(self) -> None:
+        """Take the breakpoints out of the CPUs until `resume`, which takes no capability."""
         self.blind()
+        self._paused = True
         for event in self._held:
             fcntl.ioctl(event.fd, _IOC_DISABLE, 0)
+
+    def resume(self) -> None:
+        """Set them again."""
+        for event in self._held:
+            fcntl.ioctl(event.fd, _IOC_ENABLE, 0)
+        self._paused = False
+
+    def close(self) -> None:
+        """Close all."""
+        self.pause()
         self.missed()
         super().close()
         self._events.clear()

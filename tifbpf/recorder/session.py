@@ -141,8 +141,7 @@ class Session:
             OSError, BpfRefusedError: it refuses, and may leave nothing attached.
         """
         if self._options.pauses:
-            self._instrument.detach()
-            self._instrument.attach()
+            self._pausable().reattach()
         self._instrument.collector.touch()
 
     def begin(self) -> None:
