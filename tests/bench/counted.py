@@ -76,8 +76,9 @@ def _side(shared: Path, name: str, command: list[str], marker: str) -> Counted:
     before = programs.loaded()
     try:
         with running(command, marker, within=_PATIENCE):
-            ours = {number: runs for number, runs in programs.loaded().items() if number not in before}
             whole = {kind: [_loop(shared, kind) for _ in range(_TIMES)] for kind in KINDS}
+            # By now it has let go of those that it tried the kernel with.
+            ours = {number: runs for number, runs in programs.loaded().items() if number not in before}
             inside = {kind: [_inside(shared, kind, set(ours)) for _ in range(_TIMES)] for kind in KINDS}
     except MissingError as error:
         return Counted(name, _shown(command), missing=str(error))
