@@ -35,6 +35,7 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     default: tuple[str, ...]
     workload: tuple[str, ...]
+    rough: tuple[str, ...]
     headers: tuple[str, ...]
     suites: dict[str, str]
     kernels: dict[str, str]

@@ -39,11 +39,12 @@ def _examine(name: str, directory: Path) -> tuple[Findings, Result]:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     kernel = cache.kernel(name)
+    kinds = ("live", "rough") if name in cache.KNOWN.rough else ("live",)
     orders = Orders(
         config=None if kernel.config is None else str(kernel.config),
         acts=ACTS,
         workload=name in cache.KNOWN.workload,
-        tests=str(Path(__file__).with_name("live_tests.txt")),
+        tests=tuple(str(Path(__file__).with_name(f"{kind}_tests.txt")) for kind in kinds),
     )
     (directory / findings.ORDERS).write_bytes(msgspec.json.encode(orders))
     boots = 0

@@ -29,8 +29,8 @@ class Orders(msgspec.Struct, frozen=True):
     acts: int
     """How often each exercise acts."""
     workload: bool
-    tests: str
-    """A file with one argument for pytest a line."""
+    tests: tuple[str, ...]
+    """Files with one argument for pytest a line."""
 
 
 class Act(msgspec.Struct, frozen=True):

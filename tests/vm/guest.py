@@ -104,7 +104,7 @@ class Guest:
             self.record(
                 findings.WORKLOAD, ["--by", "syscall,comm"], [sys.executable, "-m", "tests.vm.workload"]
             )
-        self.tests("live tests", f"@{self.orders.tests}")
+        self.tests("live tests", *(f"@{path}" for path in self.orders.tests))
         self.audited([route for route in routes if choose(facts, route).of(Context.SYSCALL).route])
         self.kill()
         self._findings.left_behind = settled(self._findings.before)
