@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -114,6 +115,9 @@ def test_the_count_is_bpftraces(output: Path) -> None:
             recorder = Recorder(output, "--by", "pid", "--route", "tracepoint")
             os.write(tell_go, b"g")
             os.read(done, 1)
+            # On a slow CPU it may be on its way out of the write for longer than a recorder takes to end.
+            while Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+                time.sleep(0.001)
             recorder.end()
             said = bpftrace.end()
     finally:
