@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tifbpf.recording import parquet
-from tifbpf.recording.metadata import FOOTER_KEY, Losses, Metadata, decode, encode
+from tifbpf.recording.metadata import FOOTER_KEY, Metadata, Totals, decode, encode
+from tifbpf.recording.paths import ExitPath
 from tifbpf.recording.schema import SCHEMA
 
 
-def lengthened(path: Path, rows: int) -> tuple[pa.Table, Metadata]:
-    """Return the rows of a recording, repeated until there are `rows`, and its metadata."""
+def everyday(path: Path, rows: int) -> tuple[pa.Table, Metadata]:
+    """Return the rows of a recording, the first of them or all several times, and its metadata."""
     file = pq.ParquetFile(path)
     table = file.read()
     about = decode(file.metadata.metadata[FOOTER_KEY])
@@ -28,22 +29,12 @@ def lengthened(path: Path, rows: int) -> tuple[pa.Table, Metadata]:
         table.set_column(place, table.field(place), pc.add(began, turn * step).cast(table.field(place).type))
         for turn in range(times)
     ]
-    totals = about.totals
-    lost = msgspec.structs.asdict(totals.losses)
-    losses = Losses(**{cause: count * times for cause, count in lost.items()})
-    about = msgspec.structs.replace(
-        about,
-        duration_ns=step * times,
-        totals=msgspec.structs.replace(
-            totals,
-            seen=totals.seen * times,
-            recorded=totals.recorded * times,
-            counted=totals.counted * times,
-            uncounted=totals.uncounted * times,
-            losses=losses,
-        ),
-    )
-    return pa.concat_tables(later).unify_dictionaries().combine_chunks().cast(SCHEMA), about
+    table = pa.concat_tables(later).unify_dictionaries().combine_chunks().cast(SCHEMA)[:rows]
+    of_all = pc.equal(table["path"].cast(pa.string()), ExitPath.ALL.value)
+    counted, every = (pc.sum(part["count"]).as_py() or 0 for part in (table.filter(of_all), table))
+    recorded = every - counted
+    totals = Totals(seen=recorded, recorded=recorded, counted=counted)
+    return table, msgspec.structs.replace(about, duration_ns=step * times, totals=totals)
 
 
 def write(directory: Path, table: pa.Table, about: Metadata, hosts: int) -> list[Path]:

@@ -103,7 +103,7 @@ def _used(command: Sequence[str]) -> _Used:
 @bench("report", "Report of an everyday recording")
 def report(run: Run) -> Iterator[Row]:
     """Of 100,000 rows, beside what the library alone takes to be imported."""
-    table, about = fleet_of.lengthened(everyday(run.directory), EVERYDAY_ROWS)
+    table, about = fleet_of.everyday(everyday(run.directory), EVERYDAY_ROWS)
     (path,) = fleet_of.write(run.directory / "everyday", table, about, 1)
     yield run.row(
         f"report of {len(table):,} rows",
@@ -129,7 +129,7 @@ def report(run: Run) -> Iterator[Row]:
 @bench("fleet", "Report and comparison of a fleet's recordings")
 def fleet(run: Run) -> Iterator[Row]:
     """Of 100 million rows in 1,000 files, beside the plain statements that sum the same columns."""
-    table, about = fleet_of.lengthened(everyday(run.directory), EVERYDAY_ROWS)
+    table, about = fleet_of.everyday(everyday(run.directory), EVERYDAY_ROWS)
     say(f"writing {HOSTS} recordings")
     files = fleet_of.write(run.directory / "fleet", table, about, HOSTS)
     names = [str(path) for path in files]

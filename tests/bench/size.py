@@ -58,7 +58,7 @@ def size(run: Run) -> Iterator[Row]:
     has_perf = shutil.which("perf") is not None
     recording = everyday(run.directory, under=[*_PERF, str(events), "--"] if has_perf else [])
     rows = pq.ParquetFile(recording).metadata.num_rows
-    table, about = fleet_of.lengthened(recording, EVERYDAY_ROWS)
+    table, about = fleet_of.everyday(recording, EVERYDAY_ROWS)
     (longer,) = fleet_of.write(run.directory / "longer", table, about, 1)
     goal = Goal(f"at most {_MOST} bytes a row", _small)
     for path, many in ((recording, rows), (longer, len(table))):

@@ -17,7 +17,7 @@ struct key {
     char comm[16];
     s64 syscall;
 };
-BPF_PERCPU_HASH(exits, struct key, u64, 16384);
+BPF_HASH(exits, struct key, u64, 16384);
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx) {
     struct key key = {.syscall = ctx->args[1]};
@@ -39,7 +39,7 @@ def main() -> None:
         while True:
             time.sleep(1)
             for key, value in module["exits"].items_lookup_and_delete_batch():
-                print(key.comm.decode(errors="replace"), key.syscall, sum(value))
+                print(key.comm.decode(errors="replace"), key.syscall, value)
 
 
 if __name__ == "__main__":
